@@ -1,0 +1,216 @@
+"""Everything that is broken upstream, mended in one place.
+
+Each function decorated with ``@_fix`` looks for one defect itself (never at a version or at a
+distribution's name), mends it when it is there, and returns whether it had to. ``apply()`` runs all
+of them once; ``python -m mmseg_custom.doctor`` prints the result.
+"""
+
+import importlib.machinery
+import importlib.util
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MMCV_INSTALL_HINT = 'pip install "mmcv-lite>=2.1,<2.2"'
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One defect upstream: what it is, when the mend can go, and whether it was needed here."""
+
+    name: str
+    reason: str
+    until: str
+    applied: bool
+
+
+_FIXES: list[tuple[Callable[[], bool], str, str]] = []
+_RESULTS: list[Fix] = []
+
+
+def _fix(reason: str, until: str):
+    def register(function: Callable[[], bool]):
+        _FIXES.append((function, reason, until))
+        return function
+
+    return register
+
+
+def apply() -> list[Fix]:
+    """Mend what is broken in the installed OpenMMLab modules; later calls do nothing.
+
+    Returns:
+        One entry per known defect, in the order they were looked at.
+
+    Raises:
+        ModuleNotFoundError: no ``mmcv``, ``mmengine`` or ``mmsegmentation`` is installed; the
+            message is the line to run.
+    """
+    if not _RESULTS:
+        require_openmmlab()
+        for function, reason, until in _FIXES:
+            _RESULTS.append(Fix(function.__name__.strip('_'), reason, until, function()))
+    return list(_RESULTS)
+
+
+def require_openmmlab() -> None:
+    """Raise ``ModuleNotFoundError`` with the install line for the first module that is missing."""
+    hints = {
+        'torch': 'pip install torch',
+        'mmengine': 'pip install "mmengine>=0.10.7"',
+        'mmcv': MMCV_INSTALL_HINT,
+        'mmseg': 'pip install mmsegmentation==1.2.2',
+    }
+    for module, hint in hints.items():
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f'{module} is not installed; run: {hint}', name=module)
+
+
+def has_compiled_mmcv() -> bool:
+    """Whether the installed mmcv brings its compiled operators (``mmcv._ext``)."""
+    spec = importlib.util.find_spec('mmcv._ext')
+    return spec is not None and spec.loader is not None
+
+
+@_fix(
+    reason='mmcv-lite has no compiled operators, and mmseg.models imports modules that ask for them',
+    until='mmseg imports mmcv.ops only where it is used',
+)
+def _mmcv_ext() -> bool:
+    if has_compiled_mmcv():
+        return False
+    stand_in = types.ModuleType('mmcv._ext')
+    # mmengine asks find_spec() whether operators exist: a spec without a loader answers no.
+    stand_in.__spec__ = importlib.machinery.ModuleSpec('mmcv._ext', None)
+
+    def missing_operator(name: str):
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def call(*args, **kwargs):
+            raise RuntimeError(
+                f'mmcv operator {name} needs the compiled mmcv, but mmcv-lite is installed; '
+                'SegFormer and Segmenter do not use it. For models that do, build mmcv from source.'
+            )
+
+        return call
+
+    stand_in.__getattr__ = missing_operator
+    sys.modules['mmcv._ext'] = stand_in
+    return True
+
+
+def only_statistics(owner, name):
+    """Stand in for ``getattr`` while mmengine's ``HistoryBuffer`` is unpickled.
+
+    Its pickles ask for ``builtins.getattr`` to find four statistics methods. Allow-listing the real
+    one would let a pickle reach any module's globals, so this returns those methods only.
+
+    Raises:
+        pickle.UnpicklingError: anything but a statistics method of ``HistoryBuffer`` is asked for.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
+
+
+@_fix(
+    reason='mmengine checkpoints hold HistoryBuffer and numpy arrays, which '
+    'torch.load(weights_only=True) refuses: what was saved cannot be resumed or tested',
+    until='mmengine saves plain tensors and numbers',
+)
+def _safe_globals() -> bool:
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    reconstruct = np.array(0.0).__reduce__()[0]
+    scalar = np.float64(0.0).__reduce__()[0]
+    kinds = ('Float64', 'Float32', 'Int64', 'Int32', 'Bool')
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (only_statistics, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *(getattr(np.dtypes, f'{kind}DType') for kind in kinds),
+            *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+        ]
+    )
+    return True
+
+
+@_fix(
+    reason='mmengine reads http checkpoints through torch.hub with weights_only=False, and its '
+    'maintained fork falls back to it for local files: a pickle could run code',
+    until='both load with weights_only=True and nothing else',
+)
+def _safe_loader() -> bool:
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from mmseg_custom.safe_loading import load_http_checkpoint, load_local_checkpoint
+
+    CheckpointLoader.register_scheme(prefixes='', loader=load_local_checkpoint, force=True)
+    CheckpointLoader.register_scheme(
+        prefixes=('http://', 'https://'), loader=load_http_checkpoint, force=True
+    )
+    return True
+
+
+@_fix(
+    reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU',
+    until='mmengine initialises gloo on a CPU',
+)
+def _init_dist_on_cpu() -> bool:
+    import os
+
+    import torch
+    from mmengine.dist import utils
+
+    if torch.cuda.is_available():
+        return False
+    upstream = utils.init_dist
+
+    def init_dist(launcher, backend='nccl', **kwargs):
+        if launcher != 'pytorch' or not torch.distributed.is_available():
+            return upstream(launcher, backend=backend, **kwargs)
+        kwargs.pop('init_backend', None)
+        timeout = kwargs.pop('timeout', None)
+        if timeout is not None:
+            from datetime import timedelta
+
+            kwargs['timeout'] = timedelta(seconds=timeout)
+        os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
+        return torch.distributed.init_process_group('gloo', **kwargs)
+
+    import mmengine.dist
+    import mmengine.runner.runner
+
+    for module in (utils, mmengine.dist, mmengine.runner.runner):
+        module.init_dist = init_dist
+    return True
+
+
+@_fix(
+    reason='Runner.wrap_model passes device_ids=[LOCAL_RANK], which DDP refuses for a model on the '
+    'CPU, and SyncBN raises there',
+    until='mmengine wraps CPU models without device_ids',
+)
+def _data_parallel_on_cpu() -> bool:
+    from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+
+    upstream = MMDistributedDataParallel.__init__
+
+    def __init__(self, module, *args, **kwargs):
+        if next(module.parameters()).device.type == 'cpu':
+            module = revert_sync_batchnorm(module)
+            kwargs.update(device_ids=None, output_device=None)
+        upstream(self, module, *args, **kwargs)
+
+    MMDistributedDataParallel.__init__ = __init__
+    return True

@@ -1,0 +1,45 @@
+"""Child registries of mmseg's, with the scope ``mmseg_custom``.
+
+A class of ours that replaces one of mmseg's has the same name here; what is not here is found in
+mmseg's and mmengine's registries. ``type='mmseg.X'`` always means the stock class. A child's
+look-up does not import its parent's modules, so each location list names mmseg's package too.
+"""
+
+from mmseg_custom import compat
+
+compat.apply()
+
+from mmengine.registry import Registry  # noqa: E402
+from mmseg import registry as upstream  # noqa: E402
+
+SCOPE = 'mmseg_custom'
+
+
+def _child(name: str, *locations: str) -> Registry:
+    parent = getattr(upstream, name)
+    return Registry(parent.name, parent=parent, scope=SCOPE, locations=list(locations))
+
+
+MODELS = _child('MODELS', 'mmseg.models', 'mmseg_custom.models')
+DATASETS = _child('DATASETS', 'mmseg.datasets', 'mmseg_custom.datasets')
+TRANSFORMS = _child('TRANSFORMS', 'mmseg.datasets.transforms', 'mmseg_custom.datasets')
+METRICS = _child('METRICS', 'mmseg.evaluation', 'mmseg_custom.evaluation')
+HOOKS = _child('HOOKS', 'mmseg.engine.hooks', 'mmseg_custom.engine.hooks')
+RUNNERS = _child('RUNNERS', 'mmseg_custom.engine')
+LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
+VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
+
+
+def register_all() -> None:
+    """Import every package of ours and of mmseg's, so that all their classes are registered."""
+    for registry in (
+        MODELS,
+        DATASETS,
+        TRANSFORMS,
+        METRICS,
+        HOOKS,
+        RUNNERS,
+        LOG_PROCESSORS,
+        VISUALIZERS,
+    ):
+        registry.import_from_location()
