@@ -75,7 +75,7 @@ def has_compiled_mmcv() -> bool:
 
 
 @_fix(
-    reason='mmcv-lite has no compiled operators, and mmseg.models imports modules that ask for them',
+    reason='mmcv-lite has no compiled operators, and mmseg.models imports modules that want them',
     until='mmseg imports mmcv.ops only where it is used',
 )
 def _mmcv_ext() -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -28,24 +29,24 @@ def load_local_checkpoint(filename: str | os.PathLike, map_location=None) -> dic
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = (
-            str(error).split('GLOBAL ')[-1].split(' was not')[0] if 'GLOBAL' in str(error) else None
-        )
-        if reason:
+        refused = re.search(r'GLOBAL (\S+)|global (\S+)|getattr\(.*?\)', str(error))
+        if refused:
             raise ValueError(
-                f'{path} was refused: its pickle asks for {reason}, and expected are tensors, numbers '
-                'and strings only; it could run code. If you trust it, save its state_dict alone first.'
+                f'{path} was refused: its pickle asks for {refused[1] or refused[2] or refused[0]} '
+                'and could run code; expected are tensors, numbers and strings only. If you trust '
+                'the file, save its state_dict alone with torch.save first'
             ) from error
-        raise ValueError(
-            f'{path} is not a readable checkpoint ({str(error).splitlines()[0]}); expected a file '
-            'written by torch.save'
-        ) from error
+        raise ValueError(_unreadable(path, error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(
-            f'{path} ({path.stat().st_size} bytes) is not a readable checkpoint: '
-            f'{str(error).splitlines()[0] if str(error) else type(error).__name__}; it may be truncated, '
-            'copy or download it again'
-        ) from error
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f'{path} ({path.stat().st_size} bytes) is not a readable checkpoint: {reason}; expected a '
+        'file written by torch.save. If it is truncated, copy or download it again'
+    )
 
 
 def load_http_checkpoint(url: str, map_location=None, **kwargs) -> dict:
