@@ -28,18 +28,24 @@ HOOKS = _child('HOOKS', 'mmseg.engine.hooks', 'mmseg_custom.engine.hooks')
 RUNNERS = _child('RUNNERS', 'mmseg_custom.engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
+ALL = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS)
 
 
 def register_all() -> None:
     """Import every package of ours and of mmseg's, so that all their classes are registered."""
-    for registry in (
-        MODELS,
-        DATASETS,
-        TRANSFORMS,
-        METRICS,
-        HOOKS,
-        RUNNERS,
-        LOG_PROCESSORS,
-        VISUALIZERS,
-    ):
+    for registry in ALL:
         registry.import_from_location()
+
+
+def suggest_names(name: str, registry_name: str, count: int = 2) -> list[str]:
+    """Registered names nearest to ``name`` in the registry of that kind (``'model'``, ``'hook'``)."""
+    import difflib
+
+    known: set[str] = set()
+    for registry in ALL:
+        node = registry if registry.name == registry_name else None
+        while node is not None:
+            node.import_from_location()
+            known.update(node.module_dict)
+            node = node.parent
+    return difflib.get_close_matches(name.rsplit('.', 1)[-1], known, count)

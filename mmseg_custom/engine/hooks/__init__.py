@@ -1,1 +1,5 @@
-"""."""
+"""Hooks."""
+
+from mmseg_custom.engine.hooks.report_hook import ReportHook
+
+__all__ = ['ReportHook']

@@ -1,0 +1,85 @@
+"""What every command line of the project shares: common options and one-line errors."""
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+
+USER_ERRORS = (ValueError, TypeError, OSError, ModuleNotFoundError)
+EXIT_USER_ERROR = 2
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options`` and ``--traceback``."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override config keys, e.g. train_dataloader.batch_size=4 data_root=my/folder; '
+        'lists as key="[a,b]"; +key=value adds a key that the config does not have',
+    )
+    parser.add_argument(
+        '--traceback', action='store_true', help='show the whole stack when something goes wrong'
+    )
+
+
+def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and the ``--local-rank`` that some launchers append."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None) -> None:
+    """Call ``main`` and turn a user's mistake into one line on stderr and exit status 2.
+
+    A mistake is a ``ValueError``, ``TypeError``, ``OSError``, missing module, or an unknown
+    registry name; anything else is a defect of ours and keeps its traceback.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        main(argv)
+    except (*USER_ERRORS, KeyError, SyntaxError) as error:
+        message = _user_message(error)
+        if message is None or '--traceback' in arguments:
+            raise
+        rank = os.environ.get('RANK', '0')
+        where = '' if rank == '0' else f' [rank {rank}]'
+        print(f'error{where}: {message}', file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _user_message(error: Exception) -> str | None:
+    """One line for a user's mistake; None when the error is a defect of ours."""
+    if isinstance(error, KeyError):
+        return _unknown_name_message(str(error))
+    if isinstance(error, SyntaxError):
+        return f'{error.filename}, line {error.lineno}: {error.msg}'
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f'{error.filename}: {error.strerror}'
+    text = ' '.join(str(error).split())
+    if isinstance(error, TypeError):
+        text = f'{text}{_build_site(error)}'
+    return text or type(error).__name__
+
+
+def _unknown_name_message(text: str) -> str | None:
+    """Say which names are near when a registry did not find one."""
+    match = re.search(r"'?\"?([\w.]+) is not in the ([\w.]+)::([\w ]+) registry", text)
+    if match is None:
+        return None
+    from mmseg_custom.registry import suggest_names
+
+    name, scope, registry = match.groups()
+    near = suggest_names(name, registry)
+    fix = f'did you mean {" or ".join(near)}?' if near else 'import the module that registers it'
+    return f"unknown {registry} type='{name}' (looked in {scope} and its parents); {fix}"
+
+
+def _build_site(error: TypeError) -> str:
+    """Name the class whose arguments did not fit, from the frames of ``build_from_cfg``."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == 'build_from_cfg' and 'obj_type' in frame.f_locals:
+            name = frame.f_locals['obj_type']
+    return f" (while building type='{name}' from the config)" if 'name' in locals() else ''

@@ -1,0 +1,177 @@
+"""From a config file and ``--cfg-options`` to a checked ``mmengine.Config``."""
+
+import argparse
+import difflib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CONFIG_FOLDERS = (PACKAGE / 'configs', PACKAGE.parent / 'configs')
+
+# Setting the top-level key on the command line also sets every key of these names, anywhere in the
+# config, that still holds the same value: mmengine resolves `crop_size=crop_size` while it reads a
+# file, so a later override would otherwise reach nothing.
+KNOBS = {
+    'data_root': {'data_root'},
+    'crop_size': {'crop_size', 'size', 'img_size'},
+    'max_iters': {'max_iters', 'end'},
+    'batch_size': {'batch_size'},
+    'num_classes': {'num_classes'},
+}
+
+
+def find_config(name: str) -> Path:
+    """Return the path of a config: as given, or below the project's own ``configs`` folder.
+
+    Raises:
+        FileNotFoundError: no such file; the message offers the nearest names.
+    """
+    for folder in (Path(), *CONFIG_FOLDERS):
+        path = folder / name
+        for candidate in (path, path.with_name(f'{path.name}.py')):
+            if candidate.is_file():
+                return candidate
+    shipped = [path for folder in CONFIG_FOLDERS for path in folder.rglob('*.py')]
+    names = {path.stem: str(path.relative_to(_root_of(path))) for path in shipped}
+    near = difflib.get_close_matches(Path(name).stem, names, 2, 0.5)
+    hint = f'; did you mean {" or ".join(names[stem] for stem in near)}?' if near else ''
+    raise FileNotFoundError(f'config {name} does not exist{hint}')
+
+
+def _root_of(path: Path) -> Path:
+    return next(folder for folder in CONFIG_FOLDERS if folder in path.parents)
+
+
+def load_config(name: str, cfg_options: list[str] | None = None) -> Config:
+    """Read a config and apply ``KEY=VALUE`` overrides.
+
+    Args:
+        name: path of a config, or its path below the project's ``configs`` folder.
+        cfg_options: overrides as on the command line. A key must exist in the config or be an
+            argument of the class that is configured there; ``+key=value`` adds any key.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: an override is not ``KEY=VALUE`` or its key is unknown.
+    """
+    path = find_config(name)
+    config = Config.fromfile(path)
+    if 'default_scope' in config and config.default_scope is None:
+        config.default_scope = 'mmseg_custom'
+    apply_options(config, cfg_options or [])
+    return config
+
+
+def apply_options(config: Config, options: list[str]) -> None:
+    """Apply ``KEY=VALUE`` strings to ``config`` in place; see :func:`load_config`."""
+    for option in options:
+        key, separator, _ = option.partition('=')
+        if not separator or not key.strip('+'):
+            raise ValueError(f"--cfg-options takes KEY=VALUE, but got '{option}'")
+        value = _parse_value(option)
+        if key.startswith('+'):
+            key = key[1:]
+        else:
+            check_key(config, key)
+        if key in KNOBS and key in config:
+            _replace(config._cfg_dict, KNOBS[key], config[key], value)
+        config.merge_from_dict({key: value})
+
+
+def _parse_value(option: str) -> Any:
+    """Parse the value as mmengine's ``DictAction`` does: numbers, lists, tuples, True, None."""
+    namespace = argparse.Namespace()
+    DictAction(['--cfg-options'], 'cfg_options')(None, namespace, [option])
+    return next(iter(namespace.cfg_options.values()))
+
+
+def _replace(node: Any, names: set[str], old: Any, new: Any) -> None:
+    """Set every key of ``names`` that equals ``old`` to ``new``, in nested dicts and lists."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            _replace(item, names, old, new)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in names and value == old:
+                node[key] = new
+            else:
+                _replace(value, names, old, new)
+
+
+def check_key(config: Config, dotted_key: str) -> None:
+    """Raise ``ValueError`` with the nearest names when no part of the config takes this key."""
+    node: Any = config._cfg_dict
+    walked: list[str] = []
+    for part in dotted_key.split('.'):
+        if isinstance(node, list | tuple) and part.lstrip('-').isdigit():
+            if not -len(node) <= int(part) < len(node):
+                raise ValueError(f"'{'.'.join(walked)}' has {len(node)} entries, no [{part}]")
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, dict):
+            accepted = _accepted_arguments(node) if walked else _runner_arguments()
+            if accepted is None or part in accepted:
+                return
+            near = difflib.get_close_matches(part, {*node, *accepted}, 2, 0.5)
+            where = f"'{'.'.join(walked)}'" if walked else 'the config'
+            hint = f'did you mean {" or ".join(near)}? ' if near else ''
+            raise ValueError(
+                f"unknown key '{dotted_key}': {where} has no '{part}'; {hint}"
+                f'(+{dotted_key}=... adds a new key)'
+            )
+        else:
+            return
+        walked.append(part)
+
+
+def _runner_arguments() -> set[str]:
+    from mmengine.runner import Runner
+
+    extra = {'compile', 'sync_bn', 'find_unused_parameters', 'tta_model', 'tta_pipeline'}
+    return {*inspect.signature(Runner.__init__).parameters, *extra}
+
+
+def _accepted_arguments(node: dict) -> set[str] | None:
+    """Arguments of the class that ``node['type']`` names; None when they cannot be known."""
+    if 'type' not in node:
+        return set()
+    from mmseg_custom.registry import ALL
+
+    cls = node['type']
+    if isinstance(cls, str):
+        cls = next((found for r in ALL if (found := r.get(node['type'])) is not None), None)
+    if cls is None:
+        return None
+    accepted: set[str] = set()
+    for base in inspect.getmro(cls) if inspect.isclass(cls) else (cls,):
+        function = base.__dict__.get('__init__') if inspect.isclass(base) else base
+        if function is None:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        accepted.update(p.name for p in parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return accepted
+    return accepted
+
+
+def drop_pretrained(config: Config) -> None:
+    """Train from scratch: forget every pretrained weight that the model section names."""
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if (
+                isinstance(node.get('init_cfg'), dict)
+                and node['init_cfg'].get('type') == 'Pretrained'
+            ):
+                node['init_cfg'] = None
+            if 'pretrained' in node:
+                node['pretrained'] = None
+            for value in node.values():
+                walk(value)
+
+    walk(config.model)
+    config.load_from = None

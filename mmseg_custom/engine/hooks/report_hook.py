@@ -1,0 +1,47 @@
+"""What a run leaves behind, said at its end."""
+
+from pathlib import Path
+
+from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook, Hook
+
+from mmseg_custom.registry import HOOKS
+from mmseg_custom.visualization import plot_curves
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Draw the curves after each validation; name the best checkpoint and how to test it.
+
+    Args:
+        curves: write ``curves.png`` (loss, learning rate, mIoU) into the work folder.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, curves: bool = True) -> None:
+        self.curves = curves
+
+    @master_only
+    def after_train(self, runner) -> None:
+        """Log the paths of the run's checkpoint and curves, and the command that tests it."""
+        checkpoint, score = best_checkpoint(runner)
+        if self.curves:
+            runner.logger.info(f'curves: {plot_curves(runner.work_dir)}')
+        if checkpoint is None:
+            runner.logger.info('no checkpoint was saved (see default_hooks.checkpoint)')
+            return
+        config = Path(runner.work_dir, Path(runner.cfg.filename or 'config.py').name)
+        runner.logger.info(f'best checkpoint{score}: {checkpoint}')
+        runner.logger.info(f'test it with: python tools/test.py {config} {checkpoint}')
+
+
+def best_checkpoint(runner) -> tuple[Path | None, str]:
+    """The best checkpoint of a run (else the last one) and a remark with its score."""
+    hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+    best = getattr(hook, 'best_ckpt_path', None)
+    if best:
+        score = runner.message_hub.get_info('best_score')
+        return Path(best), f' ({hook.key_indicators[0]} {score:.2f})'
+    last = runner.message_hub.runtime_info.get('last_ckpt')
+    return (Path(last), '') if last else (None, '')

@@ -1,0 +1,83 @@
+"""mmengine's runner with a quiet console and checkpoints that must fit."""
+
+import logging
+import os
+
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner as BaseRunner
+from mmengine.runner import find_latest_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmseg_custom.registry import RUNNERS
+from mmseg_custom.safe_loading import check_state_dict
+
+
+@RUNNERS.register_module()
+class Runner(BaseRunner):
+    """``mmengine.runner.Runner`` that differs from it in three ways.
+
+    The environment, the resolved config and the hook order go to the log file, not to the console;
+    a checkpoint whose parameters do not fit the model is an error instead of a warning; and
+    resuming where there is nothing to resume says so.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        self._console = _Console()
+        super().__init__(*args, **kwargs)
+        self._console.quiet = False
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.addFilter(self._console)
+                handler.setFormatter(_ConsoleFormatter(datefmt='%H:%M:%S'))
+        return logger
+
+    def load_checkpoint(
+        self, filename, map_location='cpu', strict=True, revise_keys=((r'^module\.', ''),)
+    ) -> dict:
+        """Load weights as mmengine does, after checking that they belong to this model.
+
+        Raises:
+            ValueError: parameters are missing, unexpected, or have another shape.
+        """
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location='cpu')
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        # Test-time augmentation wraps the segmentor once more and loads the checkpoint into it.
+        model = getattr(model, 'module', model)
+        name = self.cfg.filename or 'the config'
+        check_state_dict(model, checkpoint.get('state_dict', checkpoint), str(filename), name)
+        return super().load_checkpoint(filename, map_location, False, list(revise_keys))
+
+    def load_or_resume(self) -> None:
+        """Load or resume; ``resume`` in an empty work folder starts from the beginning."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            latest = find_latest_checkpoint(self.work_dir)
+            if latest is None:
+                self.logger.warning(f'no checkpoint in {self.work_dir} yet: starting from 0')
+                return
+            if not os.path.isfile(latest):
+                raise FileNotFoundError(
+                    f'{self.work_dir}/last_checkpoint names {latest}, which does not exist; '
+                    'pass --resume PATH with the checkpoint to continue from'
+                )
+        super().load_or_resume()
+
+
+class _Console(logging.Filter):
+    """Let only warnings through while ``quiet``."""
+
+    quiet = True
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self.quiet or record.levelno >= logging.WARNING
+
+
+class _ConsoleFormatter(logging.Formatter):
+    """Time and message; the level only where it is a warning or worse."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f'{record.levelname}: ' if record.levelno >= logging.WARNING else ''
+        return f'{self.formatTime(record, self.datefmt)}  {level}{record.getMessage()}'
