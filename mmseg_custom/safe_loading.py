@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -77,3 +78,51 @@ def load_http_checkpoint(url: str, map_location=None, **kwargs) -> dict:
     if world_size > 1:
         torch.distributed.barrier()
     return load_local_checkpoint(path, map_location)
+
+
+def check_state_dict(
+    model: torch.nn.Module, state_dict: Mapping, checkpoint_name: str, config_name: str
+) -> None:
+    """Raise unless ``state_dict`` fills every parameter and buffer of ``model`` and nothing else.
+
+    Args:
+        model: the model that is going to load the weights.
+        state_dict: names to tensors; a leading ``module.`` (from data parallel training) is
+            allowed, as mmengine removes it on loading.
+        checkpoint_name: what the message calls the file.
+        config_name: what the message calls the model.
+
+    Raises:
+        ValueError: entries have another shape, are missing or are unexpected; the message counts
+            each kind and names its first entry.
+    """
+    given = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    wanted = model.state_dict()
+    reshaped = [
+        f'{key} {_shape(given[key])} in the file, {_shape(value)} in the model'
+        for key, value in wanted.items()
+        if key in given and _shape(given[key]) != _shape(value)
+    ]
+    missing = [key for key in wanted if key not in given]
+    unexpected = [key for key in given if key not in wanted]
+    if not (reshaped or missing or unexpected):
+        return
+    verb = 'has' if len(reshaped) == 1 else 'have'
+    found = [
+        f'{len(names)} {problem} (first: {names[0]})'
+        for names, problem in (
+            (reshaped, f'of {len(wanted)} parameters {verb} another shape'),
+            (missing, f'of {len(wanted)} missing' if not reshaped else 'missing'),
+            (unexpected, 'unexpected'),
+        )
+        if names
+    ]
+    raise ValueError(
+        f'checkpoint {checkpoint_name} does not fit config {config_name}: {", ".join(found)}; '
+        'use the config it was trained with'
+    )
+
+
+def _shape(value) -> tuple[int, ...] | str:
+    """Shape of a tensor; the type's name of anything else, so that it never equals a shape."""
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
