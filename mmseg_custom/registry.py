@@ -38,7 +38,7 @@ def register_all() -> None:
 
 
 def suggest_names(name: str, registry_name: str, count: int = 2) -> list[str]:
-    """Registered names nearest to ``name`` in the registry of that kind (``'model'``, ``'hook'``)."""
+    """Registered names nearest to ``name`` in the registry of that kind, e.g. ``hook``."""
     import difflib
 
     known: set[str] = set()
