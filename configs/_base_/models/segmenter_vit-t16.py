@@ -1,5 +1,5 @@
 # ViT-Ti/16 backbone of Segmenter (https://arxiv.org/abs/2105.05633), without a decoder:
-# segmenter_vit-t16_mask.py and segmenter_vit-t16_fcn.py add one. The leaf names num_classes, img_size.
+# segmenter_vit-t16_mask.py and segmenter_vit-t16_fcn.py add one. The leaf sets the image size.
 # LayerNorm eps 1e-6 in the backbone as in the AugReg weights; mmseg's decoder keeps 1e-5.
 data_preprocessor = dict(
     type='SegDataPreProcessor',

@@ -1,5 +1,6 @@
 # SegFormer's schedule (paper, section 4.1): AdamW 6e-5, ten times that in the decoder, no decay of
 # normalisation layers, 1500 iterations of warm-up, then linear decay to zero.
+_base_ = './hooks.py'
 max_iters = 160000
 optim_wrapper = dict(
     type='OptimWrapper',

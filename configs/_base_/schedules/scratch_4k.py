@@ -1,4 +1,5 @@
 # From random weights, in minutes: AdamW 1e-3, 50 iterations of warm-up, then linear decay.
+_base_ = './hooks.py'
 max_iters = 4000
 optim_wrapper = dict(
     type='OptimWrapper',

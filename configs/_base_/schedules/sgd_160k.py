@@ -1,5 +1,6 @@
 # Segmenter's schedule (paper, section 4.1) as mmseg has it: SGD 1e-3, no weight decay, no warm-up,
 # poly 0.9 down to 1e-4 (rstrudel's code goes down to 1e-5).
+_base_ = './hooks.py'
 max_iters = 160000
 optim_wrapper = dict(
     type='OptimWrapper',
