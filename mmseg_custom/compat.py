@@ -13,7 +13,12 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MMCV_INSTALL_HINT = 'pip install "mmcv-lite>=2.1,<2.2"'
+INSTALL_HINTS = {
+    'torch': 'pip install torch',
+    'mmengine': 'pip install "mmengine>=0.10.7"',
+    'mmcv': 'pip install "mmcv-lite>=2.1,<2.2"',
+    'mmsegmentation': 'pip install mmsegmentation==1.2.2',
+}
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,9 @@ def apply() -> list[Fix]:
 
 def require_openmmlab() -> None:
     """Raise ``ModuleNotFoundError`` with the install line for the first module that is missing."""
-    hints = {
-        'torch': 'pip install torch',
-        'mmengine': 'pip install "mmengine>=0.10.7"',
-        'mmcv': MMCV_INSTALL_HINT,
-        'mmseg': 'pip install mmsegmentation==1.2.2',
-    }
-    for module, hint in hints.items():
+    modules = {'mmsegmentation': 'mmseg'}
+    for distribution, hint in INSTALL_HINTS.items():
+        module = modules.get(distribution, distribution)
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(f'{module} is not installed; run: {hint}', name=module)
 

@@ -1,0 +1,60 @@
+"""Packaging: ``pip install -e ".[lite]"``. The wheel carries configs and tools, too."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '([^']+)'", (HERE / 'mmseg_custom/__init__.py').read_text())[1]
+
+EXTRAS = {
+    # mmcv without compiled operators; leave it out where a compiled mmcv is already installed.
+    'lite': ['mmcv-lite>=2.1,<2.2'],
+    'tensorboard': ['tensorboard'],
+    'test': ['pytest', 'pytest-timeout', 'pytest-xdist', 'ruff', 'scikit-learn', 'wheel'],
+}
+
+
+def tree(folder: str, package: str) -> dict[str, str]:
+    """Map every folder with Python files below ``folder`` to a package of the wheel."""
+    folders = {path.parent for path in (HERE / folder).rglob('*') if path.suffix in ('.py', '.sh')}
+    folders.add(HERE / folder)
+    return {
+        '.'.join((package, *path.relative_to(HERE / folder).parts)): str(path.relative_to(HERE))
+        for path in folders
+    }
+
+
+package_dir = {
+    **tree('configs', 'mmseg_custom.configs'),
+    **tree('tools', 'mmseg_custom.tools'),
+}
+
+setup(
+    name='mmseg_custom',
+    version=VERSION,
+    description='Train, test and run SegFormer and Segmenter in MMSegmentation style',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11,<3.14',
+    packages=[*find_packages(include=['mmseg_custom', 'mmseg_custom.*']), *package_dir],
+    package_dir=package_dir,
+    package_data={name: ['*.py', '*.sh'] for name in package_dir},
+    # No mmcv here: pip would write mmcv-lite over a compiled mmcv without a word.
+    install_requires=[
+        'torch>=2.6',
+        'mmengine>=0.10.7',
+        'mmsegmentation==1.2.2',
+        'numpy>=2.0',
+        'opencv-python',
+        'matplotlib',
+        'pillow',
+        'pyyaml',
+        'rich',
+        'ftfy',
+        'regex',
+    ],
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,40 @@
+"""What all tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / 'shared' / 'data'
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder of real photographs beside the checkout; skips where it is missing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f'no photographs at {SHARED_DATA}')
+    return SHARED_DATA
+
+
+@pytest.fixture
+def run_tool():
+    """Run a tool of the project in a process of its own, from any folder.
+
+    The function takes the tool's path below ``tools/``, its arguments, and ``cwd``; it returns the
+    ``CompletedProcess`` with text output.
+    """
+
+    def run(tool: str, *arguments, cwd: Path | None = None, timeout: float = 280, **env):
+        return subprocess.run(
+            [sys.executable, str(ROOT / 'tools' / tool), *map(str, arguments)],
+            cwd=cwd or ROOT,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
