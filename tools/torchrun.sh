@@ -1,0 +1,19 @@
+# Sourced by dist_train.sh and dist_test.sh: one torchrun command line for both.
+
+# launch TOOL CONFIG PROCESSES [arguments after the config]
+launch() {
+    local tool=$1 config=$2 processes=$3
+    shift 3
+    # Without this every process starts as many threads as there are cores.
+    if [ -z "${OMP_NUM_THREADS:-}" ]; then
+        OMP_NUM_THREADS=$(( ($(nproc) + processes - 1) / processes ))
+        export OMP_NUM_THREADS
+    fi
+    exec "${PYTHON:-python}" -m torch.distributed.run \
+        --nnodes "${NNODES:-1}" \
+        --node-rank "${NODE_RANK:-0}" \
+        --master-addr "${MASTER_ADDR:-127.0.0.1}" \
+        --master-port "${PORT:-29500}" \
+        --nproc-per-node "$processes" \
+        "$(dirname "${BASH_SOURCE[0]}")/$tool" "$config" --launcher pytorch "$@"
+}
