@@ -96,7 +96,7 @@ def check_state_dict(
         ValueError: entries have another shape, are missing or are unexpected; the message counts
             each kind and names its first entry.
     """
-    given = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    given = {str(key).removeprefix('module.'): value for key, value in state_dict.items()}
     wanted = model.state_dict()
     reshaped = [
         f'{key} {_shape(given[key])} in the file, {_shape(value)} in the model'
