@@ -5,6 +5,7 @@ a line, ``step`` and ``loss``, ``lr`` on training lines, ``mIoU`` on validation 
 """
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,8 +51,7 @@ def plot_curves(log: str | os.PathLike, out_png: str | os.PathLike) -> Path:
     last = max(step for points in (curves.loss, curves.lr, curves.mIoU) for step, _ in points)
     for axes in (loss, lr, miou):
         axes.set_xlim(0, max(last, 1) * 1.02)
-    if curves.mIoU:
-        _mark_best(miou, curves.mIoU)
+    _mark_best(miou, curves.mIoU)
     out_png = Path(out_png)
     out_png.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out_png, format='png')
@@ -70,13 +70,17 @@ def _draw(axes, points: list[tuple[int, float]], name: str, title: str) -> None:
     # Few points would be invisible as a line alone.
     marker = 'o' if len(points) <= 40 else None
     axes.plot(steps, values, color=COLOURS[name], linewidth=1.6, marker=marker, markersize=3.5)
-    axes.set_ylim(bottom=0)
+    if all(value >= 0 for value in values):
+        axes.set_ylim(bottom=0)
 
 
 def _mark_best(axes, points: list[tuple[int, float]]) -> None:
+    points = [point for point in points if math.isfinite(point[1])]
+    if not points:
+        return
     step, value = max(points, key=lambda point: point[1])
     axes.axhline(value, color=COLOURS['mIoU'], linewidth=0.8, linestyle=':')
-    axes.set_ylim(0, min(100, max(1.25 * value, 1)) if value < 100 else 105)
+    axes.set_ylim(0, 1.25 * value if 0 < value < 80 else 105)
     axes.annotate(
         f'best {value:.2f} at {step}',
         (1, value),
@@ -134,7 +138,7 @@ def find_logs(log: str | os.PathLike) -> list[Path]:
         if found:
             return found
     raise FileNotFoundError(
-        f'no {SCALARS} in {log}; expected a folder that tools/train.py wrote (its --work-dir), with '
+        f'no {SCALARS} in {log}; expected the --work-dir of tools/train.py, written with '
         "dict(type='LocalVisBackend') among the config's vis_backends"
     )
 

@@ -70,7 +70,7 @@ def draw_overlay(
 
     legend = Legend(entries, _font_size(picture.shape[0]))
     margin = legend.row_height // 2
-    # As few columns as the picture's height allows, but at most twice as wide as the picture: beyond
+    # As few columns as the picture's height allows, but at most twice the picture's width: beyond
     # that the legend grows downwards.
     columns = min(
         legend.columns_within_height(picture.shape[0] - 2 * margin),
