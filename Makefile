@@ -11,7 +11,7 @@ install: $(STAMP)
 $(STAMP): setup.py requirements/tested.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/tested.txt "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/tested.txt -e ".[lite,tensorboard,test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/tested.txt -e ".[lite,tensorboard,peers,test]"
 	touch $@
 
 quickstart: $(STAMP)
