@@ -1,0 +1,6 @@
+"""Decoders: feature maps in, class logits out."""
+
+from mmseg_custom.models.decode_heads.fcn_head import FCNHead
+from mmseg_custom.models.decode_heads.segmenter_head import SegmenterMaskTransformerHead
+
+__all__ = ['FCNHead', 'SegmenterMaskTransformerHead']
