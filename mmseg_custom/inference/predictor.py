@@ -1,0 +1,215 @@
+"""Build a trained segmentor and predict the class map of a picture.
+
+Class names and colours come from the checkpoint that was trained with them; they are never guessed
+from the number of classes.
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.engine.class_count import dataset_metainfo
+from mmseg_custom.engine.config import drop_pretrained, load_config
+from mmseg_custom.registry import MODELS, SCOPE, register_all
+from mmseg_custom.safe_loading import check_state_dict
+from mmseg_custom.visualization.rendering import check_image, colour_table
+
+
+def load_model(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike,
+    device: str | torch.device | None = None,
+) -> torch.nn.Module:
+    """Build the segmentor of a config with the weights of a checkpoint, ready to predict.
+
+    Args:
+        config: path of a config, or a loaded one, which is left as it is.
+        checkpoint: path or address of the weights; every parameter must fit.
+        device: such as ``cpu`` or ``cuda:1``; default: the first GPU if there is one.
+
+    Returns:
+        The model in evaluation mode. ``model.cfg`` is its config and ``model.dataset_meta`` holds
+        ``classes``, a tuple of K names, and ``palette``, K tuples (red, green, blue) in 0..255.
+
+    Raises:
+        FileNotFoundError: there is no such config or checkpoint.
+        ValueError: the checkpoint belongs to another model, names no classes, or there is no such
+            device.
+    """
+    config = copy.deepcopy(config) if isinstance(config, Config) else load_config(str(config))
+    config_name = str(config.filename or 'given as an object')
+    device = choose_device(device)
+    if 'model' not in config:
+        raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
+    weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            f'checkpoint {checkpoint} holds a {type(weights).__name__}; expected a dict with '
+            "'state_dict' and 'meta' as tools/train.py saves it"
+        )
+    register_all()
+    dataset_meta = _dataset_meta(weights, config, str(checkpoint))
+    model = _build(config, len(dataset_meta['classes']))
+    state_dict = weights.get('state_dict', weights)
+    check_state_dict(model, state_dict, str(checkpoint), config_name)
+    model.load_state_dict({key.removeprefix('module.'): v for key, v in state_dict.items()})
+
+    num_classes = getattr(model, 'num_classes', None)
+    if num_classes not in (None, len(dataset_meta['classes'])):
+        raise ValueError(
+            f'num_classes={num_classes} but checkpoint {checkpoint} names '
+            f'{len(dataset_meta["classes"])} classes; use the config it was trained with'
+        )
+    model.cfg = config
+    model.dataset_meta = dataset_meta
+    return model.to(device).eval()
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device of that name, by default the first GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: PyTorch does not know the name or does not see the GPU.
+    """
+    if device is None:
+        return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device='{device}' is unknown; expected cpu, cuda or cuda:N") from error
+    count = torch.cuda.device_count()
+    if chosen.type == 'cuda' and (chosen.index or 0) >= count:
+        raise ValueError(f"device='{device}', but PyTorch sees {count} GPUs; use cpu or cuda:N")
+    return chosen
+
+
+def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as the model's test pipeline does.
+
+    Returns:
+        RGB uint8 (H, W, 3), rotated as the camera noted in the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a picture that can be read.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'picture {path} does not exist')
+    loader = _pipeline(model.cfg)[0]
+    try:
+        with _scope(model.cfg):
+            image = Compose([loader])({'img_path': path})['img']
+    except (AssertionError, OSError, ValueError, cv2.error) as error:
+        raise ValueError(
+            f'{path} ({os.path.getsize(path)} bytes) is not a readable picture; expected a JPEG, '
+            'PNG, BMP, WebP or TIFF file that is complete'
+        ) from error
+    if loader.get('to_float32'):
+        image = image.astype(np.uint8)
+    check_image(image)
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+@torch.inference_mode()
+def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """Predict the class of every pixel.
+
+    Args:
+        model: from :func:`load_model`. Its config's test pipeline prepares the picture.
+        image: path of a picture, or RGB uint8 (H, W, 3).
+
+    Returns:
+        Class indices 0..K-1 with the picture's size, (H, W), uint8 (int64 for more than 256
+        classes).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the picture cannot be read, or the array is no RGB picture.
+    """
+    if not isinstance(image, np.ndarray):
+        image = read_image(model, image)
+    check_image(image)
+    loader, *rest = _pipeline(model.cfg)
+    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
+    with _scope(model.cfg):
+        pipeline = Compose([from_array, *rest])
+    # The pipeline and the models that follow it are fed BGR, as OpenCV reads.
+    packed = pipeline({'img': np.ascontiguousarray(image[..., ::-1])})
+    batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+    prediction = model.test_step(batch)[0].pred_sem_seg.data
+    dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
+    return prediction.squeeze(0).to(dtype).cpu().numpy()
+
+
+def _scope(config: Config):
+    return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
+
+
+def _build(config: Config, num_classes: int) -> torch.nn.Module:
+    """Build the config's model; heads that leave ``num_classes`` open get the checkpoint's."""
+    drop_pretrained(config)
+    if config.get('data_preprocessor'):
+        config.model.setdefault('data_preprocessor', config.data_preprocessor)
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = config.model.get(name) or []
+        for head in [heads] if isinstance(heads, dict) else heads:
+            if head.get('num_classes') is None:
+                head['num_classes'] = num_classes
+    with _scope(config):
+        return MODELS.build(config.model)
+
+
+def _test_dataset(config: Config) -> dict:
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    while 'dataset' in dataset and 'pipeline' not in dataset:
+        dataset = dataset['dataset']
+    return dataset
+
+
+def _pipeline(config: Config) -> list[dict]:
+    """Return the test pipeline without the steps that load labels."""
+    pipeline = _test_dataset(config).get('pipeline') or config.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(
+            f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'
+        )
+    return [step for step in pipeline if not _type_name(step).endswith('LoadAnnotations')]
+
+
+def _type_name(step: dict) -> str:
+    return step['type'] if isinstance(step['type'], str) else step['type'].__name__
+
+
+def _dataset_meta(weights: Mapping, config: Config, checkpoint: str) -> dict:
+    """Return class names and colours from the checkpoint, else from the config's data set."""
+    meta = weights.get('meta') or {}
+    found = meta.get('dataset_meta') or {}
+    if not found.get('classes') and meta.get('CLASSES'):
+        # MMSegmentation before 1.0
+        found = {'classes': meta['CLASSES'], 'palette': meta.get('PALETTE')}
+    if not found.get('classes') and _test_dataset(config):
+        found = dataset_metainfo(_test_dataset(config))
+    if not found.get('classes'):
+        raise ValueError(
+            f'checkpoint {checkpoint} names no classes (meta.dataset_meta.classes), nor does the '
+            "config's test data set; set test_dataloader.dataset.metainfo.classes in the config"
+        )
+    classes = tuple(str(name) for name in found['classes'])
+    palette = found.get('palette')
+    table = colour_table(distinct_palette(classes) if palette is None else palette)
+    if len(table) != len(classes):
+        raise ValueError(
+            f'checkpoint {checkpoint} names {len(classes)} classes but {len(table)} colours; '
+            'expected one colour per class'
+        )
+    return {'classes': classes, 'palette': [tuple(colour) for colour in table.tolist()]}
