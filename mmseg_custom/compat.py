@@ -21,6 +21,15 @@ INSTALL_HINTS = {
 }
 
 
+# Warnings that upstream gives at every start and that no user can act on; kept off the console.
+UPSTREAM_NOISE = (
+    'The prefix is not set in metric class',
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    'Advance dataloader',
+)
+
+
 @dataclass(frozen=True)
 class Fix:
     """One defect upstream: what it is, when the mend can go, and whether it was needed here."""
@@ -154,11 +163,11 @@ def _safe_globals() -> bool:
 def _safe_loader() -> bool:
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from mmseg_custom.safe_loading import load_http_checkpoint, load_local_checkpoint
+    from mmseg_custom.safe_loading import load_from_http, load_from_local
 
-    CheckpointLoader.register_scheme(prefixes='', loader=load_local_checkpoint, force=True)
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.register_scheme(
-        prefixes=('http://', 'https://'), loader=load_http_checkpoint, force=True
+        prefixes=('http://', 'https://'), loader=load_from_http, force=True
     )
     return True
 

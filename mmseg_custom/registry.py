@@ -28,7 +28,29 @@ HOOKS = _child('HOOKS', 'mmseg.engine.hooks', 'mmseg_custom.engine.hooks')
 RUNNERS = _child('RUNNERS', 'mmseg_custom.engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
-ALL = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers')
+OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
+# Nothing of ours here yet, but without a node of our scope mmengine warns at each look-up.
+OTHERS = tuple(
+    _child(name)
+    for name in (
+        'RUNNER_CONSTRUCTORS',
+        'LOOPS',
+        'DATA_SAMPLERS',
+        'MODEL_WRAPPERS',
+        'WEIGHT_INITIALIZERS',
+        'OPTIM_WRAPPERS',
+        'PARAM_SCHEDULERS',
+        'EVALUATOR',
+        'TASK_UTILS',
+        'VISBACKENDS',
+        'INFERENCERS',
+    )
+)
+ALL = (
+    *(MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS),
+    *(OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, *OTHERS),
+)
 
 
 def register_all() -> None:

@@ -12,7 +12,7 @@ import torch
 WEIGHTS_FOLDER_VARIABLE = 'MMSEG_CUSTOM_WEIGHTS'
 
 
-def load_local_checkpoint(filename: str | os.PathLike, map_location=None) -> dict:
+def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
     """Read a checkpoint file with ``torch.load(weights_only=True)``, whatever the environment says.
 
     Args:
@@ -50,7 +50,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     )
 
 
-def load_http_checkpoint(url: str, map_location=None, **kwargs) -> dict:
+def load_from_http(url: str, map_location=None, **kwargs) -> dict:
     """Download a checkpoint to the cache folder once, then read it safely.
 
     A file of the same name in the folder that ``MMSEG_CUSTOM_WEIGHTS`` names is taken first.
@@ -77,7 +77,7 @@ def load_http_checkpoint(url: str, map_location=None, **kwargs) -> dict:
             ) from error
     if world_size > 1:
         torch.distributed.barrier()
-    return load_local_checkpoint(path, map_location)
+    return load_from_local(path, map_location)
 
 
 def check_state_dict(

@@ -1,5 +1,6 @@
 """Running: configuration, runner, log lines and hooks."""
 
+from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.engine.log_processor import LogProcessor
 from mmseg_custom.engine.runner import Runner
 

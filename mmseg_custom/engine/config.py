@@ -18,8 +18,6 @@ KNOBS = {
     'data_root': {'data_root'},
     'crop_size': {'crop_size', 'size', 'img_size'},
     'max_iters': {'max_iters', 'end'},
-    'batch_size': {'batch_size'},
-    'num_classes': {'num_classes'},
 }
 
 
@@ -79,6 +77,8 @@ def apply_options(config: Config, options: list[str]) -> None:
         if key in KNOBS and key in config:
             _replace(config._cfg_dict, KNOBS[key], config[key], value)
         config.merge_from_dict({key: value})
+        if key == 'max_iters':
+            _shorten_warmup(config, value)
 
 
 def _parse_value(option: str) -> Any:
@@ -99,6 +99,18 @@ def _replace(node: Any, names: set[str], old: Any, new: Any) -> None:
                 node[key] = new
             else:
                 _replace(value, names, old, new)
+
+
+def _shorten_warmup(config: Config, max_iters: int) -> None:
+    """Let the warm-up take at most a tenth of the iterations; leave it out where that is none."""
+    schedulers = []
+    for scheduler in config.get('param_scheduler', []):
+        for side in ('begin', 'end'):
+            if scheduler.get(side, 0) != max_iters:
+                scheduler[side] = min(scheduler.get(side, 0), max_iters // 10)
+        if scheduler['end'] > scheduler['begin']:
+            schedulers.append(scheduler)
+    config.param_scheduler = schedulers
 
 
 def check_key(config: Config, dotted_key: str) -> None:

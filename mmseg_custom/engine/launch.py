@@ -152,8 +152,8 @@ def test(
         config.test_evaluator.output_dir = out
         config.test_evaluator.keep_results = True
     if show_dir is not None:
-        config.default_hooks.visualization.update(draw=True)
-        config.visualizer.save_dir = show_dir
+        paint = dict(type='mmseg_custom.PaintHook', out_dir=show_dir)
+        config.custom_hooks = [*config.get('custom_hooks', []), paint]
     if tta:
         _enable_tta(config)
     return build_runner(config).test()

@@ -2,13 +2,15 @@
 
 import logging
 import os
+import re
 
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner as BaseRunner
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmseg_custom.compat import UPSTREAM_NOISE
 from mmseg_custom.registry import RUNNERS
 from mmseg_custom.safe_loading import check_state_dict
 
@@ -43,13 +45,20 @@ class Runner(BaseRunner):
         Raises:
             ValueError: parameters are missing, unexpected, or have another shape.
         """
-        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location='cpu')
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        # Test-time augmentation wraps the segmentor once more and loads the checkpoint into it.
-        model = getattr(model, 'module', model)
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        for pattern, replacement in revise_keys:
+            state_dict = {re.sub(pattern, replacement, key): v for key, v in state_dict.items()}
+        # Data parallel training and test-time augmentation each wrap the segmentor once.
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         name = self.cfg.filename or 'the config'
-        check_state_dict(model, checkpoint.get('state_dict', checkpoint), str(filename), name)
-        return super().load_checkpoint(filename, map_location, False, list(revise_keys))
+        check_state_dict(model, state_dict, str(filename), name)
+        model.load_state_dict(state_dict, strict=True)
+        self._has_loaded = True
+        return checkpoint
 
     def load_or_resume(self) -> None:
         """Load or resume; ``resume`` in an empty work folder starts from the beginning."""
@@ -67,11 +76,13 @@ class Runner(BaseRunner):
 
 
 class _Console(logging.Filter):
-    """Let only warnings through while ``quiet``."""
+    """Let only warnings through while ``quiet``, and never upstream's noise."""
 
     quiet = True
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith(UPSTREAM_NOISE):
+            return False
         return not self.quiet or record.levelno >= logging.WARNING
 
 

@@ -42,7 +42,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+        split='train',
         pipeline=train_pipeline,
     ),
 )
@@ -51,7 +51,7 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+        split='val',
         pipeline=test_pipeline,
     ),
 )
@@ -60,7 +60,7 @@ test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(img_path='images/test', seg_map_path='annotations/test'),
+        split='test',
         pipeline=test_pipeline,
     ),
 )

@@ -1,5 +1,6 @@
-"""Hooks."""
+"""Hooks: what happens at fixed points of a run, beside training itself."""
 
+from mmseg_custom.engine.hooks.paint_hook import PaintHook
 from mmseg_custom.engine.hooks.report_hook import ReportHook
 
-__all__ = ['ReportHook']
+__all__ = ['PaintHook', 'ReportHook']

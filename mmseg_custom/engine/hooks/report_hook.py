@@ -6,7 +6,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 
 from mmseg_custom.registry import HOOKS
-from mmseg_custom.visualization import plot_curves
+from mmseg_custom.visualization.curves import plot_curves
 
 
 @HOOKS.register_module()
@@ -27,7 +27,8 @@ class ReportHook(Hook):
         """Log the paths of the run's checkpoint and curves, and the command that tests it."""
         checkpoint, score = best_checkpoint(runner)
         if self.curves:
-            runner.logger.info(f'curves: {plot_curves(runner.work_dir)}')
+            curves = plot_curves(runner.work_dir, Path(runner.work_dir, 'curves.png'))
+            runner.logger.info(f'curves: {curves}')
         if checkpoint is None:
             runner.logger.info('no checkpoint was saved (see default_hooks.checkpoint)')
             return

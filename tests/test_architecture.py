@@ -1,0 +1,119 @@
+"""The design's rules that can be read from the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'mmseg_custom'
+MODULES = sorted(PACKAGE.rglob('*.py'))
+TOOLS = sorted((ROOT / 'tools').rglob('*.py'))
+CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
+TESTS = sorted((ROOT / 'tests').rglob('*.py'))
+
+# A part may import parts of a lower layer, and itself; never its siblings.
+LAYERS = [
+    {'safe_loading'},
+    {'compat'},
+    {'registry'},
+    {'visualization'},
+    {'models', 'datasets', 'evaluation', 'engine'},
+    {'inference', 'benchmark'},
+    {'cli', 'doctor'},
+    {'tools'},
+]
+# The same inside models/: heads and backbones share blocks through layers/ only.
+MODEL_LAYERS = [{'layers', 'losses'}, {'backbones', 'decode_heads'}, {'segmentors'}]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of everything of ours that a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import'
+            names.add(node.module)
+            names.update(f'{node.module}.{alias.name}' for alias in node.names)
+    return {name for name in names if name and name.startswith('mmseg_custom.')}
+
+
+def layer_of(part: str, layers: list[set[str]]) -> int | None:
+    return next((i for i, layer in enumerate(layers) if part in layer), None)
+
+
+def forbidden(part: str, imported: set[str], layers: list[set[str]]) -> list[str]:
+    """Which of the imported parts stand beside or above ``part``."""
+    own = layer_of(part, layers)
+    return [
+        other
+        for other in sorted(imported)
+        if other != part and layer_of(other, layers) is not None and layer_of(other, layers) >= own
+    ]
+
+
+@pytest.mark.parametrize('path', [*MODULES, *TOOLS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    if path.is_relative_to(PACKAGE):
+        relative = path.relative_to(PACKAGE).with_suffix('').parts
+        part = relative[0]
+        if part == '__init__':
+            assert not imported_modules(path), 'importing the package must stay cheap'
+            return
+    else:
+        relative, part = (), 'tools'
+    assert layer_of(part, LAYERS) is not None, f'{part} has no place in the layers'
+    parts = {name.split('.')[1] for name in imported_modules(path)}
+    assert forbidden(part, parts, LAYERS) == []
+    if part == 'models' and len(relative) > 2:
+        inner = {n.split('.')[2] for n in imported_modules(path) if n.count('.') > 1}
+        assert forbidden(relative[1], inner, MODEL_LAYERS) == []
+
+
+def test_the_rule_finds_a_wrong_import(tmp_path):
+    head = tmp_path / 'head.py'
+    head.write_text('def f():\n    from mmseg_custom.models.backbones.vit import X\n')
+    inner = {name.split('.')[2] for name in imported_modules(head)}
+    assert forbidden('decode_heads', inner, MODEL_LAYERS) == ['backbones']
+    assert forbidden('engine', {'datasets', 'registry', 'inference'}, LAYERS) == [
+        'datasets',
+        'inference',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('paths', 'limit'), [([*MODULES, *TESTS], 400), (TOOLS, 80)], ids=['package', 'tools']
+)
+def test_files_stay_small(paths, limit):
+    long = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in paths}
+    assert {name: lines for name, lines in long.items() if lines > limit} == {}
+
+
+def test_leaf_configs_stay_small():
+    leaves = [p for p in CONFIGS if '_base_' not in p.parts]
+    assert len(leaves) >= 6
+    assert {p.name: n for p in leaves if (n := len(p.read_text().splitlines())) > 40} == {}
+
+
+@pytest.mark.parametrize('path', [*MODULES, *TOOLS, *TESTS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_star_import_no_path_edit_no_swallowed_error(path):
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert all(alias.name != '*' for alias in node.names), f'line {node.lineno}: star'
+        if isinstance(node, ast.Attribute) and node.attr == 'path':
+            owner = getattr(node.value, 'id', None)
+            assert owner != 'sys' or path.is_relative_to(ROOT / 'tests'), f'line {node.lineno}'
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else 'everything'
+            silent = all(isinstance(child, ast.Pass) for child in node.body)
+            broad = caught in ('Exception', 'BaseException', 'everything')
+            assert not (silent and broad), f'line {node.lineno}: swallows {caught}'
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_module_has_a_docstring_that_says_something(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8')))
+    assert text and len(text) > 8, f'{path}: {text!r}'
