@@ -52,6 +52,7 @@ setup(
         'numpy>=2.0',
         'opencv-python',
         'matplotlib',
+        'filelock',
         'pillow',
         'pyyaml',
         'rich',

@@ -1,0 +1,160 @@
+"""A user's mistake, through the real tool: one line with what came and the fix, exit status 2."""
+
+import os
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+QUICKSTART = 'configs/quickstart/segformer_mit-b0_quickstart.py'
+FOLDER = 'configs/segformer/segformer_mit-b0_folder.py'
+NEVER_READ = 'work_dirs/none.pth'
+
+
+class _RunsCode:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.marker}',)
+
+
+def _folder(root: Path, images=('a', 'b'), masks=('a', 'b')) -> Path:
+    (root / 'dataset.yaml').parent.mkdir(parents=True, exist_ok=True)
+    (root / 'dataset.yaml').write_text('classes: [background, thing]\n')
+    for split in ('train', 'val', 'test'):
+        for kind, names in (('images', images), ('masks', masks)):
+            (root / kind / split).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                shape = (64, 64, 3) if kind == 'images' else (64, 64)
+                cv2.imwrite(str(root / kind / split / f'{name}.png'), np.zeros(shape, np.uint8))
+    return root
+
+
+def missing_config(tmp_path):
+    arguments = ['train.py', 'configs/segformer/segformer_mit-b0_camvid.py']
+    return arguments, ['segformer_mit-b0_camvid.py does not exist', 'did you mean', '360x480']
+
+
+def unknown_registry_name(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--cfg-options', 'model.backbone.type=MixVisonTransformer']
+    return arguments, ['MixVisonTransformer', 'did you mean MixVisionTransformer']
+
+
+def no_images(tmp_path):
+    root = _folder(tmp_path / 'data', images=())
+    arguments = ['train.py', FOLDER, '--cfg-options', f'data_root={root}']
+    return arguments, ['0 images in', 'images/train', '.jpg']
+
+
+def image_without_mask(tmp_path):
+    root = _folder(tmp_path / 'data', masks=('a',))
+    arguments = ['train.py', FOLDER, '--cfg-options', f'data_root={root}']
+    return arguments, ['b.png', 'mask']
+
+
+def checkpoint_of_another_model(tmp_path):
+    torch.save(
+        {'state_dict': {'backbone.conv1.weight': torch.zeros(8, 3, 7, 7)}}, tmp_path / 'o.pth'
+    )
+    arguments = ['test.py', QUICKSTART, tmp_path / 'o.pth']
+    return arguments, ['o.pth does not fit', 'backbone.conv1.weight', 'config it was trained with']
+
+
+def hostile_pickle(tmp_path):
+    with open(tmp_path / 'evil.pth', 'wb') as file:
+        pickle.dump({'state_dict': _RunsCode(tmp_path / 'ran')}, file)
+    arguments = ['test.py', QUICKSTART, tmp_path / 'evil.pth']
+    return arguments, ['evil.pth was refused', 'posix.system', 'state_dict']
+
+
+def wrong_num_classes(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--cfg-options', 'model.decode_head.num_classes=19']
+    return arguments, ['num_classes=19 but the data set has', 'set model.decode_head.num_classes=']
+
+
+def no_write_permission(tmp_path):
+    # A file where a folder should be: also root cannot write below it.
+    (tmp_path / 'file').write_text('kept')
+    arguments = ['train.py', QUICKSTART, '--work-dir', tmp_path / 'file/run']
+    return arguments, ['cannot write to the work folder', '--work-dir']
+
+
+def unknown_option(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--cfg-options', 'train_dataloader.batchsize=4']
+    return arguments, ['train_dataloader.batchsize', 'did you mean batch_size', '+train_dataloader']
+
+
+def option_without_value(tmp_path):
+    return ['train.py', QUICKSTART, '--cfg-options', 'max_iters'], ['KEY=VALUE', "'max_iters'"]
+
+
+def work_dir_with_checkpoints(tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/iter_10.pth').write_text('precious')
+    arguments = ['train.py', QUICKSTART, '--work-dir', tmp_path / 'run']
+    return arguments, ['already holds iter_10.pth', '--resume', '--overwrite']
+
+
+def missing_checkpoint(tmp_path):
+    return ['test.py', QUICKSTART, NEVER_READ], [NEVER_READ, 'does not exist']
+
+
+def truncated_checkpoint(tmp_path):
+    torch.save({'state_dict': {'a': torch.zeros(9999)}}, tmp_path / 'whole.pth')
+    content = (tmp_path / 'whole.pth').read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(content[: len(content) // 2])
+    return ['test.py', QUICKSTART, tmp_path / 'cut.pth'], ['cut.pth', 'truncated']
+
+
+def unreachable_weights(tmp_path):
+    # Port 9 of this machine: nobody listens there.
+    url = 'http://127.0.0.1:9/mit_b0.pth'
+    option = f'+model.backbone.init_cfg={{"type":"Pretrained","checkpoint":"{url}"}}'
+    return ['train.py', QUICKSTART, '--cfg-options', option], ['mit_b0.pth', '--from-scratch']
+
+
+CASES = [
+    missing_config,
+    unknown_registry_name,
+    no_images,
+    image_without_mask,
+    checkpoint_of_another_model,
+    hostile_pickle,
+    wrong_num_classes,
+    no_write_permission,
+    unknown_option,
+    option_without_value,
+    work_dir_with_checkpoints,
+    missing_checkpoint,
+    truncated_checkpoint,
+    unreachable_weights,
+]
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda case: case.__name__)
+def test_one_line_with_value_and_fix(case, tmp_path, run_tool):
+    arguments, expected = case(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    if '--work-dir' not in arguments:
+        arguments[2:2] = ['--work-dir', tmp_path / 'run'] if arguments[0] == 'train.py' else []
+        if arguments[0] == 'test.py':
+            arguments += ['--work-dir', tmp_path / 'run']
+    result = run_tool(*arguments, TORCH_HOME=str(tmp_path / 'cache'))
+    assert result.returncode == 2, result.stdout + result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith('error')]
+    assert len(lines) == 1, result.stderr
+    for text in expected:
+        assert text in lines[0]
+    assert 'Traceback' not in result.stdout + result.stderr
+    assert {p: p.read_bytes() for p in before} == before, 'a file was lost or overwritten'
+    assert not (tmp_path / 'ran').exists(), 'the pickle ran code'
+
+
+def test_traceback_on_request(run_tool):
+    result = run_tool('test.py', QUICKSTART, NEVER_READ, '--traceback')
+    assert result.returncode == 1
+    assert 'Traceback' in result.stderr
