@@ -1,1 +1,17 @@
-"""."""
+"""Data sets."""
+
+from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
+from mmseg_custom.datasets.camvid import CamVidDataset
+from mmseg_custom.datasets.folder import FolderDataset, folder_metainfo, read_dataset_yaml
+from mmseg_custom.datasets.paired import PairedDataset
+from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quickstart_dataset
+
+__all__ = [
+    'CamVidDataset',
+    'FolderDataset',
+    'PairedDataset',
+    'QuickstartDataset',
+    'folder_metainfo',
+    'generate_quickstart_dataset',
+    'read_dataset_yaml',
+]

@@ -1,0 +1,203 @@
+"""FolderDataset: what it gives the pipeline, and what it says when something does not fit."""
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from mmengine.registry import DefaultScope
+
+from mmseg_custom.datasets import FolderDataset, folder_metainfo, read_dataset_yaml
+from mmseg_custom.datasets.folder import YAML_NAME
+from mmseg_custom.registry import DATASETS, SCOPE
+
+CLASSES = ('background', 'cell', 'debris')
+LOAD = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}]
+
+
+def write_image(path, value=120):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((6, 8, 3), value, np.uint8))
+
+
+def write_mask(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.resize(np.array(values, np.uint8), (6, 8)))
+
+
+def write_yaml(root, **keys):
+    (root / YAML_NAME).write_text(yaml.safe_dump(keys, sort_keys=False))
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three train pictures in as many formats, one of them in a sub-folder; one val picture."""
+    root = tmp_path / 'cells'
+    for name in ('a.jpg', 'b.PNG', 'day2/c.tif'):
+        write_image(root / 'images/train' / name)
+        write_mask(root / 'masks/train' / f'{name.rsplit(".", 1)[0]}.png', [0, 1, 2, 255])
+    write_image(root / 'images/val/d.jpg')
+    write_mask(root / 'masks/val/d.png', [2])
+    (root / 'images/train/.DS_Store').write_bytes(b'')
+    write_yaml(root, name='cells', classes=list(CLASSES))
+    return root
+
+
+def test_samples_are_sorted_pairs_of_the_split(folder):
+    dataset = FolderDataset(str(folder), 'train')
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    train = folder / 'images/train'
+    assert [s['img_path'] for s in samples] == [
+        str(train / name) for name in ('a.jpg', 'b.PNG', 'day2/c.tif')
+    ]
+    masks = folder / 'masks/train'
+    assert [s['seg_map_path'] for s in samples] == [
+        str(masks / name) for name in ('a.png', 'b.png', 'day2/c.png')
+    ]
+    assert len(FolderDataset(str(folder), 'val')) == 1
+
+
+def test_pipeline_gets_pixels_and_labels(folder):
+    config = {'type': 'FolderDataset', 'data_root': str(folder), 'pipeline': LOAD}
+    sample = DATASETS.build(config)[2]
+    assert sample['img'].shape == (6, 8, 3)
+    assert (sample['img'] == 120).all()
+    np.testing.assert_array_equal(
+        sample['gt_seg_map'], np.resize(np.array([0, 1, 2, 255], np.uint8), (6, 8))
+    )
+
+
+@pytest.mark.parametrize(
+    ('keys', 'options', 'stored', 'expected'),
+    [
+        ({'ignore_index': 7}, {}, [0, 1, 2, 7, 255], [0, 1, 2, 255, 255]),
+        ({}, {'ignore_index': 9}, [0, 1, 2, 9], [0, 1, 2, 255]),
+        ({}, {'metainfo': {'ignore_index': 8}}, [2, 8], [2, 255]),
+        ({}, {'reduce_zero_label': True}, [0, 1, 2, 3], [255, 0, 1, 2]),
+        (
+            {'ignore_index': 9},
+            {'reduce_zero_label': True},
+            [0, 1, 2, 3, 9, 255],
+            [255, 0, 1, 2, 255, 255],
+        ),
+    ],
+)
+def test_ignored_pixels_reach_the_pipeline_as_255(folder, keys, options, stored, expected):
+    write_yaml(folder, classes=list(CLASSES), **keys)
+    write_mask(folder / 'masks/val/d.png', stored)
+    sample = FolderDataset(str(folder), 'val', pipeline=LOAD, **options)[0]
+    np.testing.assert_array_equal(
+        sample['gt_seg_map'], np.resize(np.array(expected, np.uint8), (6, 8))
+    )
+
+
+def test_arguments_of_the_base_class_work(folder):
+    lazy = FolderDataset(str(folder), lazy_init=True, serialize_data=False, indices=2)
+    assert lazy.data_list == []
+    assert lazy.metainfo['classes'] == CLASSES
+    assert len(lazy) == 2
+    assert len(FolderDataset(str(folder), img_suffix='.jpg', indices=[0])) == 1
+
+
+def test_pictures_without_masks_for_prediction(folder):
+    write_image(folder / 'images/test/e.jpg')
+    with pytest.raises(FileNotFoundError, match=r'masks.test does not exist; .*folders train, val'):
+        FolderDataset(str(folder), 'test', test_mode=True)
+    dataset = FolderDataset(
+        str(folder), 'test', test_mode=True, with_masks=False, pipeline=LOAD[:1]
+    )
+    assert dataset[0]['img'].shape == (6, 8, 3)
+    assert 'seg_map_path' not in dataset.get_data_info(0)
+    with pytest.raises(ValueError, match='with_masks=False needs test_mode=True'):
+        FolderDataset(str(folder), 'test', with_masks=False)
+
+
+def test_class_names_and_palette_reach_the_metainfo(folder):
+    palette = [[0, 0, 0], [255, 0, 0], [0, 255, 0]]
+    write_yaml(folder, classes=list(CLASSES), palette=palette)
+    assert FolderDataset(str(folder)).metainfo['palette'] == palette
+    metainfo = {'palette': [[1, 1, 1], [2, 2, 2], [3, 3, 3]]}
+    assert FolderDataset(str(folder), metainfo=metainfo).metainfo['palette'][2] == [3, 3, 3]
+
+
+def test_metainfo_needs_no_pictures(tmp_path):
+    write_yaml(tmp_path, classes=['a', 'b'], ignore_index=9)
+    facts = FolderDataset.metainfo_from_config({'data_root': str(tmp_path)})
+    assert facts['classes'] == ('a', 'b')
+    assert facts['ignore_index'] == 9
+    assert len({tuple(colour) for colour in facts['palette']}) == 2
+    assert folder_metainfo(tmp_path / 'no', {'classes': ['x', 'y']})['classes'] == ('x', 'y')
+    assert folder_metainfo(tmp_path, {'classes': ['a', 'b']})['ignore_index'] == 9
+    assert read_dataset_yaml(tmp_path) == {'classes': ('a', 'b'), 'ignore_index': 9}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('classes: [a, b', r'line 1 is not valid YAML.*expected lines such as'),
+        ('', r"holds nothing; expected keys name, classes.*'classes: \[background, thing\]'"),
+        ('- a\n- b', r"holds list \['a', 'b'\]; expected keys"),
+        ('name: x', r"has no key classes; add 'classes:"),
+        ('clases: [a, b]', r"unknown key 'clases'; did you mean 'classes'\?"),
+        ('names: [a, b]', r"unknown key 'names'; did you mean 'classes'\?"),
+        ('classes: [a, b]\nzzz: 1', r"unknown key 'zzz' \(known: name, classes"),
+        ('classes: {0: a, 1: b}', r'classes is dict .*expected a list of names in index order'),
+        ('classes: a b', r"classes is str 'a b'; expected a list"),
+        ('classes: [yes, no]', r'classes\[0\] is bool True; expected a name, put it in quotes'),
+        ('classes: [a, 7]', r'classes\[1\] is int 7; expected a name'),
+        ('classes: [a, b, a]', r"class 'a' occurs twice"),
+        ('classes: [a]', r'classes has 1 entries; expected 2'),
+        ('classes: [a, b]\npalette: [[0, 0, 0]]', r'1 colours but there are 2 classes; give one'),
+        ('classes: [a, b]\npalette: red', r"palette is str 'red'; expected a list of \[r, g, b\]"),
+        (
+            'classes: [a, b]\npalette: [[0, 0, 0], [0, 0, 256]]',
+            r'palette\[1\] is list \[0, 0, 256\]; expected \[r, g, b\] with whole numbers 0-255',
+        ),
+        ('classes: [a, b]\nignore_index: -1', r'ignore_index is int -1; expected .* 0-255'),
+        (
+            'classes: [a, b]\nignore_index: 0',
+            r"ignore_index=0 is also the index of class 'a'; .*reduce_zero_label=True",
+        ),
+    ],
+)
+def test_bad_yaml_is_one_line_with_the_fix(tmp_path, text, message):
+    (tmp_path / YAML_NAME).write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        folder_metainfo(tmp_path)
+    assert '\n' not in str(caught.value)
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    (tmp_path / YAML_NAME).write_bytes('classes: [a, füße]'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'is not UTF-8 text .*save it as UTF-8'):
+        folder_metainfo(tmp_path)
+
+
+def test_classes_have_one_home(folder):
+    with pytest.raises(ValueError, match=r"\['a', 'b'\] but .*dataset.yaml has \['background'"):
+        FolderDataset(str(folder), metainfo={'classes': ('a', 'b')})
+    with pytest.raises(ValueError, match="metainfo: unknown key 'clases'; did you mean 'classes'"):
+        FolderDataset(str(folder), metainfo={'clases': ('a', 'b')})
+    (folder / YAML_NAME).unlink()
+    with pytest.raises(FileNotFoundError, match=r'no file .*dataset.yaml; expected at least'):
+        FolderDataset(str(folder))
+    renamed = FolderDataset(str(folder), metainfo={'classes': ['x', 'y', 'z']})
+    assert renamed.metainfo['classes'] == ('x', 'y', 'z')
+
+
+def test_ignore_value_that_is_a_class_after_the_shift(folder):
+    with pytest.raises(ValueError, match='ignore_index=3 is also the value of a class'):
+        FolderDataset(str(folder), ignore_index=3, reduce_zero_label=True)
+
+
+def test_no_such_folder(tmp_path):
+    metainfo = {'classes': ['a', 'b']}
+    with pytest.raises(FileNotFoundError, match=r'data_root .*nowhere does not exist; expected'):
+        FolderDataset(str(tmp_path / 'nowhere'), metainfo=metainfo)
+    with pytest.raises(FileNotFoundError, match=r'no folder .*nowhere, so no file .*dataset.yaml'):
+        FolderDataset(str(tmp_path / 'nowhere'))
