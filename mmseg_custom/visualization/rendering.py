@@ -102,8 +102,10 @@ def paint(
     """Return the class map in the palette's colours, RGB uint8 (H, W, 3); unlabelled is white."""
     table = colour_table(palette)
     check_class_map(class_map, len(table), ignore_index)
-    entries = np.vstack([table, np.array([UNLABELLED_COLOUR], np.uint8)])
-    return entries[np.where(labelled_pixels(class_map, ignore_index), class_map, len(table))]
+    labelled = labelled_pixels(class_map, ignore_index)
+    colours = table[np.where(labelled, class_map, 0)]
+    colours[~labelled] = UNLABELLED_COLOUR
+    return colours
 
 
 def class_borders(class_map: np.ndarray, thickness: int = 1) -> np.ndarray:

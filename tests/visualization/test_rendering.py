@@ -51,7 +51,8 @@ def test_paint():
     )
     # Without an ignore value every index is a class, also 255.
     colours = [(0, 0, i) for i in range(256)]
-    assert paint(np.array([[255]]), colours, ignore_index=None).tolist() == [[[0, 0, 255]]]
+    every_index = np.arange(256, dtype=np.uint8)[None]
+    np.testing.assert_array_equal(paint(every_index, colours, ignore_index=None)[0], colours)
 
 
 def test_blend_is_the_weighted_mean():
