@@ -184,3 +184,12 @@ def test_devices():
         choose_device('gpu')
     with pytest.raises(ValueError, match=r"device='cuda:99', but PyTorch sees \d+ GPUs"):
         choose_device('cuda:99')
+
+
+def test_pictures_are_turned_as_the_camera_noted(model, tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    Image.fromarray(picture).save(tmp_path / 'turned.jpg', quality=95, exif=exif)
+    image = read_image(model, tmp_path / 'turned.jpg')
+    assert image.shape == (90, 61, 3)
+    assert np.abs(image.astype(int) - np.rot90(picture, -1)).mean() < 12

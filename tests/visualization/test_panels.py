@@ -14,8 +14,8 @@ CLASSES = ('sky', 'Straße', 'дерево')
 PALETTE = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
 
 
-def has_colour(picture, colour):
-    return (picture == np.array(colour, np.uint8)).all(-1).any()
+def colours_of(picture):
+    return {tuple(colour) for colour in np.unique(picture.reshape(-1, 3), axis=0).tolist()}
 
 
 def test_legend_lists_the_present_classes_by_share():
@@ -67,9 +67,7 @@ def test_overlay_is_the_blended_picture_with_a_legend_beside_it():
     assert overlay[0, 479].tolist() == [55, 35, 135]
     assert overlay.shape[0] == 360
     legend = overlay[:, 480:]
-    assert has_colour(legend, PALETTE[0])
-    assert has_colour(legend, PALETTE[2])
-    assert not has_colour(legend, PALETTE[1])  # not present in the class map
+    assert colours_of(legend) & set(PALETTE) == {PALETTE[0], PALETTE[2]}  # those present
 
 
 def test_small_pictures_are_enlarged_by_a_whole_factor():
@@ -86,7 +84,7 @@ def test_legend_is_complete_for_any_number_of_classes(num_classes):
     palette = [(255, i, 77) for i in range(num_classes)]
     names = [f'class {i}' for i in range(num_classes)]
     overlay = draw_overlay(np.zeros((360, 480, 3), np.uint8), class_map, names, palette)
-    assert all(has_colour(overlay[:, 480:], colour) for colour in palette)
+    assert set(palette) <= colours_of(overlay[:, 480:])
     if num_classes < 150:
         assert overlay.shape[0] == 360
 
@@ -106,9 +104,7 @@ def test_side_by_side_shows_rows_of_three():
         assert (tiles[1][:, 120:] == 255).all()
         assert (tiles[2] == PALETTE[1]).all()
     legend = picture[header + 2 * (120 + gap) :]
-    assert has_colour(legend, PALETTE[0])
-    assert has_colour(legend, PALETTE[1])
-    assert not has_colour(legend, PALETTE[2])
+    assert colours_of(legend) & set(PALETTE) == set(PALETTE[:2])
 
 
 def test_side_by_side_takes_pictures_without_ground_truth_and_of_other_sizes():
