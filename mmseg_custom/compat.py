@@ -27,6 +27,7 @@ UPSTREAM_NOISE = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Advance dataloader',
+    'Exp name: ',
 )
 
 
