@@ -3,7 +3,6 @@ import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from mmseg_custom.inference.comparison import save_comparison
 from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
 from mmseg_custom.inference.predictor import load_model, predict_image
 from mmseg_custom.registry import DATASETS, SCOPE
@@ -79,31 +78,3 @@ def test_wrong_sources(picture_path, tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='0 images'):
         plan_jobs(tmp_path / 'empty', tmp_path / 'out')
-
-
-def test_comparison_with_the_ground_truth_of_a_data_set(model, picture, tmp_path):
-    for folder in ('images', 'masks'):
-        (tmp_path / folder).mkdir()
-    truth = np.full(picture.shape[:2], 3, np.uint8)
-    truth[:, :45] = 255
-    Image.fromarray(picture).save(tmp_path / 'images' / 'one.png')
-    Image.fromarray(truth).save(tmp_path / 'masks' / 'one.png')
-    config = dict(
-        type='mmseg.BaseSegDataset',
-        data_root=str(tmp_path),
-        data_prefix=dict(img_path='images', seg_map_path='masks'),
-        img_suffix='.png',
-        metainfo=dict(classes=model.dataset_meta['classes']),
-        pipeline=model.cfg.test_pipeline,
-    )
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        dataset = DATASETS.build(config)
-    path = save_comparison(model, dataset, [0], tmp_path / 'comparison.png', tile_width=90)
-    drawn = np.asarray(Image.open(path))
-    top, gap = round(2.2 * 13), 4
-    tiles = [drawn[top : top + 61, gap + i * 94 : gap + i * 94 + 90] for i in range(3)]
-    palette = np.array(model.dataset_meta['palette'])
-    np.testing.assert_array_equal(tiles[0], picture)
-    assert (tiles[1][:, :45] == 255).all()
-    assert (tiles[1][:, 45:] == palette[3]).all()
-    np.testing.assert_array_equal(tiles[2], palette[predict_image(model, picture)])

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import cv2
 from mmengine.hooks import Hook
-from PIL import Image
 
 from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.panels import draw_overlay, side_by_side
@@ -33,7 +32,8 @@ class PaintHook(Hook):
         """Paint the samples of a batch as ``<out_dir>/<stem>.png``."""
         meta = runner.test_dataloader.dataset.metainfo
         for sample in outputs or ():
-            image = np.asarray(Image.open(sample.img_path).convert('RGB'))
+            # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
+            image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
             prediction = sample.pred_sem_seg.data[0].cpu().numpy()
             if 'gt_sem_seg' in sample:
                 truth = sample.gt_sem_seg.data[0].cpu().numpy()
