@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
-from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
 from mmseg_custom.inference.predictor import load_model, predict_image
-from mmseg_custom.registry import DATASETS, SCOPE
 from mmseg_custom.visualization.rendering import blend
 
 
