@@ -30,20 +30,27 @@ def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        refused = re.search(r'GLOBAL (\S+)|global (\S+)|getattr\(.*?\)', str(error))
-        if refused:
-            raise ValueError(
-                f'{path} was refused: its pickle asks for {refused[1] or refused[2] or refused[0]} '
-                'and could run code; expected are tensors, numbers and strings only. If you trust '
-                'the file, save its state_dict alone with torch.save first'
-            ) from error
-        raise ValueError(_unreadable(path, error)) from error
+        wanted = _what_the_pickle_wants(str(error))
+        if wanted is None:
+            raise ValueError(_unreadable(path, 'its pickle is not valid')) from error
+        raise ValueError(
+            f'{path} was refused: its pickle asks for {wanted} and could run code; expected are '
+            'tensors, numbers and strings only. If you trust the file, save its state_dict alone '
+            'with torch.save first'
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(_unreadable(path, error)) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(_unreadable(path, reason)) from error
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+def _what_the_pickle_wants(message: str) -> str | None:
+    """The name that torch's unpickler refused; None when the pickle is broken, not hostile."""
+    patterns = (r'GLOBAL (\S+)', r'global (\S+)', r'(getattr\(.*?\))', r"<class '([\w.]+)'>")
+    found = (re.search(pattern, message) for pattern in patterns)
+    return next((match[1] for match in found if match), None)
+
+
+def _unreadable(path: Path, reason: str) -> str:
     return (
         f'{path} ({path.stat().st_size} bytes) is not a readable checkpoint: {reason}; expected a '
         'file written by torch.save. If it is truncated, copy or download it again'

@@ -1,0 +1,95 @@
+"""Config look-up and ``--cfg-options``."""
+
+import pytest
+
+from mmseg_custom.engine.class_count import fit_class_count
+from mmseg_custom.engine.config import drop_pretrained, find_config, load_config
+
+CAMVID = 'segformer/segformer_mit-b0_1xb8-4k_camvid-360x480.py'
+ADE = 'segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py'
+
+
+def test_config_is_found_below_configs_and_nearest_is_offered():
+    assert find_config(CAMVID).is_file()
+    assert find_config(CAMVID.removesuffix('.py')) == find_config(CAMVID)
+    with pytest.raises(FileNotFoundError, match='did you mean segformer/segformer_mit-b0_1xb8'):
+        find_config('segformer_mit-b0_1xb8_camvid.py')
+
+
+def test_crop_size_reaches_everything_that_had_it():
+    config = load_config(ADE, ['crop_size=(256,256)'])
+    crops = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'RandomCrop']
+    assert crops[0]['crop_size'] == (256, 256)
+    assert config.model.data_preprocessor['size'] == (256, 256)
+    assert config.model.backbone['img_size'] == (256, 256)
+    assert config.model.test_cfg['crop_size'] == (256, 256)
+    assert config.crop_size == (256, 256)
+
+
+def test_data_root_reaches_all_loaders():
+    config = load_config(CAMVID, ['data_root=elsewhere'])
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert config[name].dataset.data_root == 'elsewhere'
+
+
+@pytest.mark.parametrize(
+    ('max_iters', 'spans'),
+    [(1000, [(0, 50), (50, 1000)]), (100, [(0, 10), (10, 100)]), (5, [(0, 5)])],
+)
+def test_max_iters_moves_the_schedule(max_iters, spans):
+    config = load_config(CAMVID, [f'max_iters={max_iters}'])
+    assert config.train_cfg.max_iters == max_iters
+    assert [(s['begin'], s['end']) for s in config.param_scheduler] == spans
+
+
+def test_values_are_parsed():
+    options = ['train_dataloader.batch_size=3', 'model.decode_head.in_index=[0,1]', 'resume=True']
+    config = load_config(CAMVID, [*options, 'load_from=None', 'work_dir=here'])
+    assert config.train_dataloader.batch_size == 3
+    assert config.model.decode_head.in_index == [0, 1]
+    assert config.resume is True and config.load_from is None and config.work_dir == 'here'
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('model.decode_head.num_clases=3', r"no 'num_clases'; did you mean num_classes"),
+        ('modle.decode_head.num_classes=3', r"the config has no 'modle'; did you mean model"),
+        ('param_scheduler.7.end=3', r"'param_scheduler' has 2 entries, no \[7\]"),
+        ('max_iters', "KEY=VALUE, but got 'max_iters'"),
+        ('optim_wrapper.optimizer.learning_rate=1', r"no 'learning_rate'"),
+    ],
+)
+def test_unknown_keys_are_errors(option, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(CAMVID, [option])
+
+
+def test_arguments_of_a_configured_class_are_known_keys():
+    config = load_config(
+        CAMVID, ['optim_wrapper.accumulative_counts=2', 'model.backbone.with_cp=1']
+    )
+    assert config.optim_wrapper.accumulative_counts == 2
+    assert config.model.backbone.with_cp == 1
+    assert load_config(CAMVID, ['+anything.at.all=1']).anything.at['all'] == 1
+
+
+def test_class_count_flows_from_a_folder(tmp_path):
+    (tmp_path / 'dataset.yaml').write_text('classes: [a, b, c, d]\n')
+    config = load_config('segformer/segformer_mit-b0_folder.py', [f'data_root={tmp_path}'])
+    fit_class_count(config)
+    assert config.model.decode_head.num_classes == 4
+
+
+def test_class_count_that_disagrees_is_an_error():
+    config = load_config(CAMVID, ['model.decode_head.num_classes=19'])
+    message = 'num_classes=19 but the data set has 11 classes; set model.decode_head.num_classes=11'
+    with pytest.raises(ValueError, match=message):
+        fit_class_count(config)
+
+
+def test_from_scratch_forgets_every_weight():
+    config = load_config(ADE, ['load_from=somewhere.pth'])
+    assert config.model.backbone.init_cfg.type == 'Pretrained'
+    drop_pretrained(config)
+    assert config.model.backbone.init_cfg is None and config.load_from is None

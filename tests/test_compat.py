@@ -1,0 +1,87 @@
+"""The mends of upstream do what they say, each in a fresh process where that matters."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mmseg_custom import compat, registry
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, '-W', 'ignore', '-c', code]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_apply_is_idempotent_and_complete():
+    first = compat.apply()
+    assert first == compat.apply()
+    assert {fix.name for fix in first} == {
+        'mmcv_ext',
+        'safe_globals',
+        'safe_loader',
+        'init_dist_on_cpu',
+        'data_parallel_on_cpu',
+    }
+    assert all(fix.reason and fix.until for fix in first)
+
+
+def test_missing_operator_explains_itself():
+    if compat.has_compiled_mmcv():
+        pytest.skip('a compiled mmcv is installed')
+    from mmcv.ops import nms
+    from mmengine.utils.dl_utils import mmcv_full_available
+
+    assert not mmcv_full_available()
+    with pytest.raises(RuntimeError, match='needs the compiled mmcv'):
+        nms(*(__import__('torch').zeros(2, 4), __import__('torch').zeros(2)), 0.5)
+
+
+def test_without_any_mmcv_the_line_to_run_is_printed():
+    block = (
+        'import sys, importlib.util as u\n'
+        'find = u.find_spec\n'
+        'u.find_spec = lambda name, *a: None if name == "mmcv" else find(name, *a)\n'
+    )
+    result = run(f'{block}import mmseg_custom.registry')
+    assert 'mmcv is not installed; run: pip install "mmcv-lite>=2.1,<2.2"' in result.stderr
+
+
+def test_import_of_the_package_alone_is_cheap():
+    code = (
+        'import sys, mmseg_custom; print(sorted({"torch", "mmengine", "cv2"} & set(sys.modules)))'
+    )
+    assert run(code).stdout.strip() == '[]'
+
+
+def test_doctor_reports_and_ends_with_zero():
+    result = subprocess.run(
+        [sys.executable, '-m', 'mmseg_custom.doctor'], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    for text in ('torch ', 'mmcv operators', 'devices', 'mmcv_ext', 'all is well'):
+        assert text in result.stdout
+
+
+def test_doctor_names_what_is_missing_and_ends_with_one():
+    code = (
+        'import importlib.metadata as m, sys\n'
+        'version = m.version\n'
+        'def without_regex(name):\n'
+        '    if name == "regex": raise m.PackageNotFoundError(name)\n'
+        '    return version(name)\n'
+        'm.version = without_regex\n'
+        'from mmseg_custom import doctor; sys.exit(doctor.main())\n'
+    )
+    result = run(code)
+    assert result.returncode == 1
+    assert 'problem: regex is missing; run: pip install regex' in result.stderr
+
+
+def test_ours_shadow_mmsegs_and_stock_stays_reachable():
+    registry.register_all()
+    ours = registry.MODELS.get('EncoderDecoder')
+    stock = registry.MODELS.get('mmseg.EncoderDecoder')
+    assert ours.__module__.startswith('mmseg_custom.') and stock.__module__.startswith('mmseg.')
+    assert registry.DATASETS.get('CityscapesDataset').__module__.startswith('mmseg_custom.')
+    assert registry.suggest_names('IoUMetrics', 'metric')[0] == 'IoUMetric'
