@@ -63,7 +63,8 @@ def test_hostile_pickles_do_not_run(tmp_path, hostile, container):
         path.write_bytes(pickle.dumps({'state_dict': evil}, protocol=2))
     else:
         torch.save({'array': np.array([evil], dtype=object)}, path)
-    with pytest.raises(ValueError, match=r'evil.pth was refused.*(posix.system|getattr|ObjectDType)'):
+    reason = r'evil.pth was refused.*(posix.system|getattr|ObjectDType)'
+    with pytest.raises(ValueError, match=reason):
         load_from_local(path)
     assert not marker.exists()
 
