@@ -1,5 +1,6 @@
 """Importing this package registers every model class of ours."""
 
 from mmseg_custom.models import backbones, decode_heads, losses, segmentors
+from mmseg_custom.models.data_preprocessor import SegDataPreProcessor
 
-__all__ = ['backbones', 'decode_heads', 'losses', 'segmentors']
+__all__ = ['SegDataPreProcessor', 'backbones', 'decode_heads', 'losses', 'segmentors']

@@ -1,0 +1,45 @@
+"""From a loader's pictures to the network's input."""
+
+import torch
+from mmseg.models.data_preprocessor import SegDataPreProcessor as UpstreamSegDataPreProcessor
+
+from mmseg_custom.registry import MODELS
+
+
+@MODELS.register_module()
+class SegDataPreProcessor(UpstreamSegDataPreProcessor):
+    """mmseg's ``SegDataPreProcessor``, which also takes test batches of pictures that differ.
+
+    The stock class refuses a test batch of several sizes, and padding them to a common one would
+    change what the network sees. Here each picture is prepared as if it came alone. If they come
+    out in several sizes, ``inputs`` is a list, which ``EncoderDecoder.predict`` takes.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move to the device, normalise and stack.
+
+        Args:
+            data: ``inputs``, a list of uint8 or float images of shape (C, H, W), BGR; and
+                ``data_samples``, a list of ``SegDataSample``.
+            training: whether to pad to ``size`` and augment as training does.
+
+        Returns:
+            ``inputs``: float tensor of shape (N, C, H, W), or a list of N tensors of shape
+            (1, C, H, W) where the sizes differ; and ``data_samples``.
+        """
+        images = data['inputs']
+        if training or len({tuple(image.shape) for image in images}) == 1:
+            return super().forward(data, training)
+        samples = data.get('data_samples') or [None] * len(images)
+        alone = [
+            super(SegDataPreProcessor, self).forward(
+                {'inputs': [image], 'data_samples': None if sample is None else [sample]}
+            )
+            for image, sample in zip(images, samples)
+        ]
+        inputs = [prepared['inputs'] for prepared in alone]
+        if len({tuple(image.shape) for image in inputs}) == 1:
+            inputs = torch.cat(inputs)
+        if data.get('data_samples') is None:
+            return {'inputs': inputs, 'data_samples': None}
+        return {'inputs': inputs, 'data_samples': [p['data_samples'][0] for p in alone]}
