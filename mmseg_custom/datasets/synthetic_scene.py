@@ -1,21 +1,24 @@
 """Paints one picture of the quick-start data set: textured shapes on a textured ground.
 
-Every class is a shape. Colours, textures and sizes come from the same pool for all classes and for
-the ground, so that neither a pixel's colour nor a small patch tells the class: outlines, patches
-and specks of the ground use them too. Edges are smooth by signed distances, in pixels, so one
-formula gives the picture and its mask.
+A class is a shape with a texture. Colours come from one pool for all classes and for the ground,
+new ones for every object, so a pixel's colour says next to nothing about its class; outlines of
+the same shapes, lines, patches and specks belong to the ground. Edges are smooth by signed
+distances in pixels, so that one formula gives the picture and its mask.
 """
+
+import math
 
 import cv2
 import numpy as np
 
 SHAPES = ('disc', 'square', 'triangle', 'ring', 'cross')
+# Each shape's texture and the range of its period in pixels.
 TEXTURES = {
-    'disc': 'dots',
-    'square': 'stripes',
-    'triangle': 'checks',
-    'ring': 'plain',
-    'cross': 'lattice',
+    'disc': ('dots', 7.0, 9.0),
+    'square': ('stripes', 6.0, 8.0),
+    'triangle': ('checks', 5.0, 6.5),
+    'ring': ('speckles', 3.0, 4.0),
+    'cross': ('lattice', 9.0, 12.0),
 }
 # Sea, sand and clay tones, RGB. All classes and the ground draw from these alone.
 INKS = np.array(
@@ -32,10 +35,13 @@ INKS = np.array(
     ],
     np.float32,
 )
-RADIUS_RANGE = (17.0, 27.0)
-NUM_OBJECTS = (3, 5)
+RADIUS_RANGE = (22.0, 34.0)
+NUM_OBJECTS = (3, 4)
+# Centres stay apart by this many times the sum of the radii; a corner may cover a neighbour.
+SPACING = 1.12
+NUM_LAYOUTS = 16
 # No shape below reaches further from its centre than this many radii.
-REACH = 1.15
+REACH = 1.42
 
 
 def shape_distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -51,9 +57,9 @@ def shape_distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return np.maximum(np.abs(u), np.abs(v)) - 0.88
     if shape == 'triangle':
         slanted = 0.866 * np.abs(u) - 0.5 * v
-        return np.maximum(slanted, v) - 0.62
+        return np.maximum(slanted, v) - 0.7
     if shape == 'ring':
-        return np.abs(np.hypot(u, v) - 0.76) - 0.3
+        return np.abs(np.hypot(u, v) - 0.72) - 0.34
     if shape == 'cross':
         long, short = np.maximum(np.abs(u), np.abs(v)), np.minimum(np.abs(u), np.abs(v))
         return np.maximum(long - 1.08, short - 0.36)
@@ -69,13 +75,20 @@ def _ink(rng: np.random.Generator, avoid: np.ndarray | None = None) -> np.ndarra
     """Take an ink, slightly varied; one that is not too near to the colour ``avoid``."""
     inks = INKS
     if avoid is not None:
-        inks = INKS[np.linalg.norm(INKS - avoid, axis=1) > 90]
-    return inks[rng.integers(len(inks))] + rng.normal(0, 7, 3)
+        inks = INKS[np.linalg.norm(INKS - avoid, axis=1) > 120]
+    return inks[rng.integers(len(inks))] + rng.normal(0, 7, 3).astype(np.float32)
+
+
+def _window(size: int, centre: np.ndarray, reach: float) -> tuple[slice, slice]:
+    """Rows and columns of the picture within ``reach`` of a centre (x, y); at least one each."""
+    low = np.clip(np.floor(centre - reach), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(centre + reach), 0, size - 1).astype(int) + 1
+    return slice(low[1], high[1]), slice(low[0], high[0])
 
 
 def _rotated(grid: np.ndarray, centre: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    y, x = grid[0] - centre[1], grid[1] - centre[0]
-    cos, sin = np.cos(angle), np.sin(angle)
+    y, x = grid[0] - np.float32(centre[1]), grid[1] - np.float32(centre[0])
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return cos * x + sin * y, cos * y - sin * x
 
 
@@ -87,9 +100,11 @@ def _noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
     return np.clip(fine[(wide - size) // 2 :, (wide - size) // 2 :][:size, :size], 0, 1)
 
 
-def _texture(rng: np.random.Generator, grid: np.ndarray, kind: str) -> np.ndarray:
+def _texture(
+    rng: np.random.Generator, grid: np.ndarray, kind: str, shortest: float, longest: float
+) -> np.ndarray:
     """Weight 0-1 of the second colour at each pixel, with random period, place and angle."""
-    period = rng.uniform(6.0, 9.0)
+    period = rng.uniform(shortest, longest)
     u, v = _rotated(grid, rng.uniform(0, 32, 2), rng.uniform(0, np.pi))
     across, down = (u / period % 1 - 0.5) * period, (v / period % 1 - 0.5) * period
     if kind == 'dots':
@@ -97,24 +112,34 @@ def _texture(rng: np.random.Generator, grid: np.ndarray, kind: str) -> np.ndarra
     if kind == 'stripes':
         return _soft(np.abs(across) - 0.25 * period)
     if kind == 'lattice':
-        return _soft(np.minimum(np.abs(across), np.abs(down)) - 0.14 * period)
+        return _soft(np.minimum(np.abs(across), np.abs(down)) - 0.12 * period)
+    if kind == 'speckles':
+        side = max(grid.shape)
+        return _soft(
+            (0.5 - _noise(rng, side, int(side / period))[: grid.shape[1], : grid.shape[2]]) * 12
+        )
     if kind == 'checks':
         a, b = _soft(np.abs(across) - 0.25 * period), _soft(np.abs(down) - 0.25 * period)
         return a * (1 - b) + b * (1 - a)
-    return np.zeros(grid.shape[1:])
+    raise ValueError(f"unknown texture '{kind}'")
 
 
 def _blend(picture: np.ndarray, colour: np.ndarray, weight: np.ndarray) -> None:
     picture += weight[..., None] * (colour - picture)
 
 
-def _paint_textured(rng, picture, grid, cover, kind: str) -> None:
+def _paint_textured(rng, picture, grid, cover, texture: tuple[str, float, float]) -> None:
     """Paint the covered pixels with two inks in a texture."""
-    ground = picture[cover > 0.5].mean(0) if (cover > 0.5).any() else picture.mean((0, 1))
-    first = _ink(rng, ground)
+    first = _ink(rng, picture[cover > 0.5].mean(0))
     second = _ink(rng, first)
-    weight = _texture(rng, grid, kind)[..., None]
+    weight = _texture(rng, grid, *texture)[..., None]
     _blend(picture, first + weight * (second - first), cover)
+
+
+def _placed(grid, window, shape: str, centre, radius: float, angle: float) -> np.ndarray:
+    """Signed distance in pixels to a shape put into the picture."""
+    u, v = _rotated(grid[:, *window], centre, angle)
+    return shape_distance(shape, u / radius, v / radius) * radius
 
 
 def _paint_ground(rng: np.random.Generator, size: int, grid: np.ndarray) -> np.ndarray:
@@ -128,7 +153,7 @@ def _paint_ground(rng: np.random.Generator, size: int, grid: np.ndarray) -> np.n
         weight = np.clip(_noise(rng, size, int(rng.integers(3, 7))) * 1.6 - 0.3, 0, 1)
     else:
         bent = u + 10 * _noise(rng, size, 3)
-        weight = 0.5 + 0.5 * np.sin(2 * np.pi * bent / rng.uniform(14, 30))
+        weight = 0.5 + 0.5 * np.sin(2 * np.pi * bent / rng.uniform(26, 44))
     return first + 0.75 * weight[..., None] * (second - first)
 
 
@@ -136,33 +161,52 @@ def _paint_clutter(rng: np.random.Generator, picture: np.ndarray, grid: np.ndarr
     """Paint things of the ground: a patch, empty outlines, lines and specks."""
     size = grid.shape[1]
     patch = _noise(rng, size, 4)
-    _paint_textured(rng, picture, grid, _soft((0.72 - patch) * 40), 'plain')
+    _blend(picture, _ink(rng, picture.mean((0, 1))), _soft((0.72 - patch) * 40))
     for _ in range(rng.integers(1, 4)):
-        radius = rng.uniform(8, 20)
-        u, v = _rotated(grid, rng.uniform(0, size, 2), rng.uniform(0, 2 * np.pi))
-        distance = shape_distance(str(rng.choice(SHAPES)), u / radius, v / radius) * radius
-        _blend(picture, _ink(rng), _soft(np.abs(distance) - 0.8))
+        radius, centre = rng.uniform(8, 20), rng.uniform(0, size, 2)
+        window = _window(size, centre, REACH * radius + 2)
+        distance = _placed(grid, window, str(rng.choice(SHAPES)), centre, radius, rng.uniform(0, 7))
+        _blend(picture[window], _ink(rng), _soft(np.abs(distance) - 0.8))
     for _ in range(rng.integers(2, 5)):
         u, v = _rotated(grid, rng.uniform(0, size, 2), rng.uniform(0, np.pi))
         line = np.maximum(np.abs(v) - rng.uniform(0.5, 1.0), np.abs(u) - rng.uniform(12, 60))
         _blend(picture, _ink(rng), _soft(line))
     for _ in range(rng.integers(10, 25)):
-        u, v = _rotated(grid, rng.uniform(0, size, 2), 0.0)
-        _blend(picture, _ink(rng), _soft(np.hypot(u, v) - rng.uniform(0.8, 2.2)))
+        centre = rng.uniform(0, size, 2)
+        window = _window(size, centre, 4)
+        u, v = _rotated(grid[:, *window], centre, 0.0)
+        _blend(picture[window], _ink(rng), _soft(np.hypot(u, v) - rng.uniform(0.8, 2.2)))
+
+
+def _paint_object(rng, picture, mask, grid, place) -> None:
+    """Paint a textured shape with a soft shadow below it, and its label."""
+    shape, centre, radius, angle = place
+    window = _window(len(mask), centre, REACH * radius + 6)
+    below = _placed(grid, window, shape, centre + 2.0, radius, angle)
+    _blend(picture[window], picture[window] * 0.55, np.clip(0.5 - below / 3, 0, 1) * 0.6)
+    distance = _placed(grid, window, shape, centre, radius, angle)
+    _paint_textured(rng, picture[window], grid[:, *window], _soft(distance), TEXTURES[shape])
+    mask[window][distance < 0] = SHAPES.index(shape) + 1
 
 
 def _places(rng: np.random.Generator, size: int, count: int) -> list[tuple[np.ndarray, float]]:
-    """Draw centres and radii so that no two objects touch; always finds at least one."""
-    places: list[tuple[np.ndarray, float]] = []
-    for _ in range(60 * count):
-        radius = rng.uniform(*RADIUS_RANGE)
-        centre = rng.uniform(0.9 * radius, size - 0.9 * radius, 2)
-        gaps = [np.linalg.norm(centre - c) - REACH * (radius + r) for c, r in places]
-        if all(gap > 0 for gap in gaps):
-            places.append((centre, radius))
-        if len(places) == count:
-            break
-    return places
+    """Draw centres and radii so that no two objects touch, smaller ones where it gets narrow.
+
+    Returns:
+        ``count`` places, or the most that were found; never none.
+    """
+    best: list[tuple[np.ndarray, float]] = []
+    for largest in np.linspace(RADIUS_RANGE[1], RADIUS_RANGE[0], NUM_LAYOUTS):
+        places: list[tuple[np.ndarray, float]] = []
+        for _ in range(8 * count):
+            radius = rng.uniform(RADIUS_RANGE[0], largest)
+            centre = rng.uniform(0.9 * radius, size - 0.9 * radius, 2)
+            if all(math.dist(centre, c) > SPACING * (radius + r) for c, r in places):
+                places.append((centre, radius))
+            if len(places) == count:
+                return places
+        best = max(best, places, key=len)
+    return best
 
 
 def paint_scene(
@@ -179,7 +223,7 @@ def paint_scene(
         The picture, uint8 (size, size, 3) RGB, and the mask, uint8 (size, size): 0 for the
         ground, ``1 + index into SHAPES`` for the objects.
     """
-    grid = np.mgrid[:size, :size].astype(np.float64)
+    grid = np.mgrid[:size, :size].astype(np.float32)
     picture = _paint_ground(rng, size, grid)
     _paint_clutter(rng, picture, grid)
     mask = np.zeros((size, size), np.uint8)
@@ -187,13 +231,7 @@ def paint_scene(
     order[order == first_shape], order[0] = order[0], first_shape
     count = int(rng.integers(NUM_OBJECTS[0], NUM_OBJECTS[1] + 1))
     for index, (centre, radius) in zip(order, _places(rng, size, count)):
-        angle = rng.uniform(0, 2 * np.pi)
-        u, v = _rotated(grid, centre, angle)
-        distance = shape_distance(SHAPES[index], u / radius, v / radius) * radius
-        shadow, _ = _rotated(grid, centre + 2.0, angle), None
-        fall = shape_distance(SHAPES[index], shadow[0] / radius, shadow[1] / radius) * radius
-        _blend(picture, picture * 0.55, np.clip(0.5 - fall / 3, 0, 1) * 0.6)
-        _paint_textured(rng, picture, grid, _soft(distance), TEXTURES[SHAPES[index]])
-        mask[distance < 0] = index + 1
+        place = (SHAPES[index], centre, radius, rng.uniform(0, 2 * np.pi))
+        _paint_object(rng, picture, mask, grid, place)
     picture += rng.normal(0, 5, (size, size, 1)) + rng.normal(0, 2, picture.shape)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), mask
