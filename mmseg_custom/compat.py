@@ -21,8 +21,13 @@ INSTALL_HINTS = {
 }
 
 
-# Warnings that upstream gives at every start and that no user can act on; kept off the console.
-UPSTREAM_NOISE = (
+# What upstream says at every start and no user can act on: kept off the console.
+UPSTREAM_WARNINGS = (
+    '``build_loss`` would be deprecated',
+    'Default ``avg_non_ignore`` is False',
+    'Detected pickle protocol',
+)
+UPSTREAM_LOG_LINES = (
     'The prefix is not set in metric class',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',

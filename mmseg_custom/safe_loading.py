@@ -32,13 +32,15 @@ def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
     except pickle.UnpicklingError as error:
         wanted = _what_the_pickle_wants(str(error))
         if wanted is None:
-            raise ValueError(_unreadable(path, 'its pickle is not valid')) from error
+            raise ValueError(
+                _unreadable(path, 'its pickle is broken or holds more than weights')
+            ) from error
         raise ValueError(
             f'{path} was refused: its pickle asks for {wanted} and could run code; expected are '
             'tensors, numbers and strings only. If you trust the file, save its state_dict alone '
             'with torch.save first'
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(_unreadable(path, reason)) from error
 

@@ -36,7 +36,7 @@ def _folder(root: Path, images=('a', 'b'), masks=('a', 'b')) -> Path:
 
 def missing_config(tmp_path):
     arguments = ['train.py', 'configs/segformer/segformer_mit-b0_camvid.py']
-    return arguments, ['segformer_mit-b0_camvid.py does not exist', 'did you mean', '360x480']
+    return arguments, ['segformer_mit-b0_camvid.py does not exist', 'did you mean segformer/']
 
 
 def unknown_registry_name(tmp_path):
@@ -66,7 +66,7 @@ def checkpoint_of_another_model(tmp_path):
 
 def hostile_pickle(tmp_path):
     with open(tmp_path / 'evil.pth', 'wb') as file:
-        pickle.dump({'state_dict': _RunsCode(tmp_path / 'ran')}, file)
+        pickle.dump({'state_dict': _RunsCode(tmp_path / 'ran')}, file, protocol=2)
     arguments = ['test.py', QUICKSTART, tmp_path / 'evil.pth']
     return arguments, ['evil.pth was refused', 'posix.system', 'state_dict']
 
@@ -113,8 +113,10 @@ def truncated_checkpoint(tmp_path):
 def unreachable_weights(tmp_path):
     # Port 9 of this machine: nobody listens there.
     url = 'http://127.0.0.1:9/mit_b0.pth'
-    option = f'+model.backbone.init_cfg={{"type":"Pretrained","checkpoint":"{url}"}}'
-    return ['train.py', QUICKSTART, '--cfg-options', option], ['mit_b0.pth', '--from-scratch']
+    prefix = '+model.backbone.init_cfg'
+    options = [f'{prefix}.type=Pretrained', f'{prefix}.checkpoint={url}']
+    arguments = ['train.py', QUICKSTART, '--cfg-options', *options]
+    return arguments, ['mit_b0.pth', '--from-scratch', 'cache']
 
 
 CASES = [

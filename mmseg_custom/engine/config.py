@@ -32,9 +32,14 @@ def find_config(name: str) -> Path:
         for candidate in (path, path.with_name(f'{path.name}.py')):
             if candidate.is_file():
                 return candidate
-    shipped = [path for folder in CONFIG_FOLDERS for path in folder.rglob('*.py')]
+    shipped = [
+        path
+        for folder in CONFIG_FOLDERS
+        for path in folder.rglob('*.py')
+        if '_base_' not in path.parts
+    ]
     names = {path.stem: str(path.relative_to(_root_of(path))) for path in shipped}
-    near = difflib.get_close_matches(Path(name).stem, names, 2, 0.5)
+    near = difflib.get_close_matches(Path(name).stem, names, 3, 0.5)
     hint = f'; did you mean {" or ".join(names[stem] for stem in near)}?' if near else ''
     raise FileNotFoundError(f'config {name} does not exist{hint}')
 

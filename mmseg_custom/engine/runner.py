@@ -10,7 +10,7 @@ from mmengine.runner import Runner as BaseRunner
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmseg_custom.compat import UPSTREAM_NOISE
+from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.registry import RUNNERS
 from mmseg_custom.safe_loading import check_state_dict
 
@@ -81,7 +81,7 @@ class _Console(logging.Filter):
     quiet = True
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith(UPSTREAM_NOISE):
+        if record.getMessage().startswith(UPSTREAM_LOG_LINES):
             return False
         return not self.quiet or record.levelno >= logging.WARNING
 
