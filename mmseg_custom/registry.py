@@ -30,6 +30,7 @@ LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers')
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg_custom.engine')
 # Nothing of ours here yet, but without a node of our scope mmengine warns at each look-up.
 OTHERS = tuple(
     _child(name)
@@ -39,7 +40,6 @@ OTHERS = tuple(
         'DATA_SAMPLERS',
         'MODEL_WRAPPERS',
         'WEIGHT_INITIALIZERS',
-        'OPTIM_WRAPPERS',
         'PARAM_SCHEDULERS',
         'EVALUATOR',
         'TASK_UTILS',
@@ -49,7 +49,7 @@ OTHERS = tuple(
 )
 ALL = (
     *(MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS),
-    *(OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, *OTHERS),
+    *(OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, *OTHERS),
 )
 
 

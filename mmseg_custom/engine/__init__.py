@@ -1,7 +1,8 @@
 """Running: configuration, runner, log lines and hooks."""
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
+from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
 from mmseg_custom.engine.log_processor import LogProcessor
 from mmseg_custom.engine.runner import Runner
 
-__all__ = ['LogProcessor', 'Runner']
+__all__ = ['AmpOptimWrapper', 'LogProcessor', 'Runner']

@@ -119,7 +119,6 @@ def _enable_amp(config: Config) -> None:
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp works with optim_wrapper.type=OptimWrapper, but it is {kind}')
     config.optim_wrapper.type = 'AmpOptimWrapper'
-    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def test(
