@@ -14,6 +14,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--out', help='folder for the predicted label maps (PNG)')
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the model')
     cli.add_launcher_argument(parser)
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         show_dir=args.show_dir,
         tta=args.tta,
         launcher=args.launcher,
+        compile=args.compile,
     )
 
 

@@ -26,6 +26,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         '--from-scratch', action='store_true', help='do not load pretrained weights'
     )
     parser.add_argument('--tensorboard', action='store_true', help='write TensorBoard files too')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the model')
     cli.add_launcher_argument(parser)
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         resume=args.resume,
         amp=args.amp,
         launcher=args.launcher,
+        compile=args.compile,
         from_scratch=args.from_scratch,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard,

@@ -63,6 +63,7 @@ def train(
     from_scratch: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
+    compile: bool = False,
 ):
     """Train from a loaded config.
 
@@ -75,6 +76,7 @@ def train(
         from_scratch: leave out every pretrained weight.
         overwrite: start anew in a work folder that already holds checkpoints.
         tensorboard: also write TensorBoard event files.
+        compile: compile backbone and decode head with ``torch.compile``.
 
     Returns:
         The runner after training.
@@ -94,6 +96,7 @@ def train(
             *config.visualizer.vis_backends,
             dict(type='TensorboardVisBackend'),
         ]
+    config.compile = compile or config.get('compile', False)
     config.resume = bool(resume)
     if isinstance(resume, str):
         if not os.path.isfile(resume):
@@ -129,6 +132,7 @@ def test(
     show_dir: str | None = None,
     tta: bool = False,
     launcher: str = 'none',
+    compile: bool = False,
 ) -> dict[str, float]:
     """Test a checkpoint on the config's test set.
 
@@ -140,6 +144,7 @@ def test(
         show_dir: folder for painted predictions.
         tta: test-time augmentation as ``tta_model`` and ``tta_pipeline`` of the config say.
         launcher: as in MMSegmentation.
+        compile: compile backbone and decode head with ``torch.compile``.
 
     Returns:
         The metrics, in percent.
@@ -147,6 +152,7 @@ def test(
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
     config.load_from = checkpoint
+    config.compile = compile or config.get('compile', False)
     if out is not None:
         config.test_evaluator.output_dir = out
         config.test_evaluator.keep_results = True

@@ -9,6 +9,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner as BaseRunner
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
 
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.registry import RUNNERS
@@ -37,6 +38,26 @@ class Runner(BaseRunner):
                 handler.setFormatter(_ConsoleFormatter(datefmt='%H:%M:%S'))
         return logger
 
+    def _maybe_compile(self, target: str) -> None:
+        """Compile backbone and heads when the config's ``compile`` says so.
+
+        mmengine compiles the whole ``train_step``, which breaks into many graphs; the parts of the
+        model are one graph each, and everything around them stays as it is.
+
+        Args:
+            target: the step that is about to run; not needed, the parts serve all steps.
+        """
+        options = self.cfg.get('compile')
+        if not options:
+            return
+        options = {} if options is True else dict(options)
+        model = _unwrap(self.model)
+        parts = [getattr(model, name, None) for name in ('backbone', 'neck', 'decode_head')]
+        for part in parts:
+            if part is not None:
+                part.compile(fullgraph=True, **options)
+        self.logger.info('backbone and decode head will be compiled: the first steps are slow')
+
     def load_checkpoint(
         self, filename, map_location='cpu', strict=True, revise_keys=((r'^module\.', ''),)
     ) -> dict:
@@ -50,10 +71,7 @@ class Runner(BaseRunner):
         state_dict = checkpoint.get('state_dict', checkpoint)
         for pattern, replacement in revise_keys:
             state_dict = {re.sub(pattern, replacement, key): v for key, v in state_dict.items()}
-        # Data parallel training and test-time augmentation each wrap the segmentor once.
-        model = self.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
+        model = _unwrap(self.model)
         name = self.cfg.filename or 'the config'
         check_state_dict(model, state_dict, str(filename), name)
         model.load_state_dict(state_dict, strict=True)
@@ -73,6 +91,13 @@ class Runner(BaseRunner):
                     'pass --resume PATH with the checkpoint to continue from'
                 )
         super().load_or_resume()
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    """The segmentor below data parallel training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 class _Console(logging.Filter):
