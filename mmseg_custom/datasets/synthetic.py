@@ -15,7 +15,7 @@ import filelock
 import numpy as np
 import yaml
 
-from mmseg_custom.datasets.folder import YAML_NAME, FolderDataset
+from mmseg_custom.datasets.folder import YAML_NAME, FolderDataset, folder_metainfo
 from mmseg_custom.datasets.synthetic_scene import SHAPES, paint_scene
 from mmseg_custom.registry import DATASETS
 
@@ -171,7 +171,7 @@ class QuickstartDataset(FolderDataset):
     @classmethod
     def metainfo_from_config(cls, dataset) -> dict:
         """Return classes, palette and ignore value; they are known before the folder is there."""
-        return {**cls.METAINFO, 'ignore_index': 255}
+        return folder_metainfo(None, {**cls.METAINFO, **(dataset.get('metainfo') or {})})
 
     def load_data_list(self) -> list[dict]:
         """Generate the folder if need be, then list the samples of the split."""

@@ -144,6 +144,14 @@ def test_classes_are_known_before_anything_is_generated(tmp_path):
     assert not root.exists()
 
 
+def test_colours_can_be_changed_in_the_config(full):
+    palette = [[index, 0, 0] for index in range(6)]
+    dataset = QuickstartDataset(str(full), 'val', metainfo={'palette': palette})
+    assert dataset.metainfo['palette'] == palette
+    with pytest.raises(ValueError, match='palette has 2 colours but there are 6 classes'):
+        QuickstartDataset(str(full), 'val', metainfo={'palette': palette[:2]})
+
+
 def test_first_use_generates_and_later_use_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, 'NUM_IMAGES', {'train': 3, 'val': 2, 'test': 1})
     root = tmp_path / 'below' / 'data'
