@@ -1,0 +1,147 @@
+"""Segmenter's decoders: the stock classes' numbers, in float64, and what they add."""
+
+import pytest
+import torch
+from parity import assert_same_numbers, pair
+
+from mmseg_custom.registry import MODELS
+
+MASK = dict(
+    type='SegmenterMaskTransformerHead',
+    in_channels=20,
+    channels=20,
+    num_classes=7,
+    num_layers=2,
+    num_heads=3,
+    embed_dims=24,
+    dropout_ratio=0.0,
+)
+LINEAR = dict(
+    type='FCNHead',
+    in_channels=20,
+    channels=20,
+    num_convs=0,
+    concat_input=False,
+    num_classes=7,
+)
+OPTIONS = {
+    'mask': MASK,
+    'mask, eps': {**MASK, 'norm_cfg': dict(type='LN', eps=1e-2)},
+    'mask, plain': {**MASK, 'qkv_bias': False, 'num_fcs': 3, 'act_cfg': dict(type='ReLU')},
+    'mask, last of several': {**MASK, 'in_index': 1},
+    'linear': LINEAR,
+    'convolutions': {**LINEAR, 'num_convs': 2, 'concat_input': True, 'norm_cfg': dict(type='BN')},
+}
+
+
+def maps(*size, batch=2):
+    torch.manual_seed(3)
+    return [torch.randn(batch, 20, *size, dtype=torch.float64) for _ in range(2)]
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+@pytest.mark.parametrize('size', [(16, 16), (7, 9)], ids=str)
+@pytest.mark.parametrize('option', OPTIONS)
+def test_numbers_of_the_stock_class(option, size, mode):
+    ours, stock = pair(OPTIONS[option])
+    getattr(ours, mode)()
+    getattr(stock, mode)()
+    assert_same_numbers(ours, stock, maps(*size))
+
+
+def test_the_linear_decoder_is_one_classifier():
+    head = MODELS.build({**LINEAR, '_scope_': 'mmseg_custom', 'dropout_ratio': 0.0})
+    assert {name: tuple(value.shape) for name, value in head.state_dict().items()} == {
+        'conv_seg.weight': (7, 20, 1, 1),
+        'conv_seg.bias': (7,),
+    }
+    x = maps(3, 4)[1].float()
+    want = torch.einsum('nchw,kc->nkhw', x, head.conv_seg.weight[..., 0, 0])
+    want += head.conv_seg.bias.view(-1, 1, 1)
+    assert torch.allclose(head([x]), want, atol=1e-5)
+
+
+def test_masks_are_normalised_over_the_classes():
+    head = MODELS.build({**MASK, '_scope_': 'mmseg_custom'}).eval()
+    masks = head([maps(4, 5)[0].float()])
+    assert torch.allclose(masks.mean(1), torch.zeros(2, 4, 5), atol=1e-5)
+    assert masks.shape == (2, 7, 4, 5)
+
+
+def test_initialisation():
+    ours, stock = (MODELS.build({**MASK, '_scope_': s}) for s in ('mmseg_custom', 'mmseg'))
+    ours.init_weights()
+    stock.init_weights()
+    assert not hasattr(ours, 'conv_seg')
+    for (name, parameter), want in zip(ours.named_parameters(), stock.parameters(), strict=True):
+        if want.unique().numel() == 1:
+            assert torch.equal(parameter, want), name
+        else:
+            assert parameter.std().item() == pytest.approx(want.std().item(), rel=0.3), name
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+@pytest.mark.parametrize('config', [MASK, LINEAR], ids=['mask', 'linear'])
+def test_one_graph_without_breaks(config, mode):
+    torch.compiler.reset()
+    head = getattr(MODELS.build({**config, '_scope_': 'mmseg_custom', 'dropout_ratio': 0}), mode)()
+    x = [m.float() for m in maps(4, 5)]
+    torch.manual_seed(0)
+    want = head(x)
+    torch.manual_seed(0)
+    out = torch.compile(head, fullgraph=True, backend='eager')(x)
+    assert torch.allclose(out, want, atol=1e-5)
+    out.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+def test_the_whole_segmenter_compiles_to_one_graph(mode):
+    torch.compiler.reset()
+    backbone = dict(
+        type='VisionTransformer',
+        img_size=(64, 64),
+        embed_dims=20,
+        num_layers=2,
+        num_heads=2,
+        final_norm=True,
+    )
+    config = dict(
+        type='EncoderDecoder', backbone=backbone, decode_head={**MASK, 'drop_path_rate': 0.0}
+    )
+    model = getattr(MODELS.build({**config, '_scope_': 'mmseg_custom'}), mode)()
+    compiled = torch.compile(model, fullgraph=True)
+    images = torch.randn(2, 3, 70, 64)
+    assert torch.allclose(compiled(images), model(images), atol=1e-4)
+    compiled(images).square().sum().backward()
+    assert model.backbone.pos_embed.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({**MASK, 'num_heads': 5}, 'num_heads=5 and embed_dims=24; set num_heads=4'),
+        (
+            {
+                **MASK,
+                'num_classes': 2,
+                'out_channels': 1,
+                'threshold': 0.5,
+                'loss_decode': dict(type='CrossEntropyLoss', use_sigmoid=True),
+            },
+            'out_channels=1 and num_classes=2; leave decode_head.out_channels out',
+        ),
+        ({**MASK, 'out_channels': 9}, 'out_channels=9.*num_classes=7'),
+        ({**LINEAR, 'channels': 16}, 'channels=16 and in_channels=20; set decode_head.channels=20'),
+    ],
+)
+def test_arguments_that_do_not_fit(config, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build({**config, '_scope_': 'mmseg_custom'})
+
+
+def test_a_map_that_does_not_fit():
+    head = MODELS.build({**MASK, '_scope_': 'mmseg_custom'})
+    with pytest.raises(ValueError, match='in_channels=20, got 24; set decode_head.in_channels=24'):
+        head([torch.zeros(1, 24, 4, 4)])
