@@ -171,11 +171,13 @@ def _argmax_of_axis_1(block: Tensor) -> Tensor:
     """Return the first index of the maximum over axis 1 of (rows, K, columns), as int64.
 
     On a CPU the maximum and a comparison in place are vectorised, ``torch.argmax`` is not: this is
-    about five times faster. It overwrites ``block``.
+    about five times faster. It overwrites ``block``. NaN has no place in an order: where it wins,
+    the last class is returned.
     """
     if block.device.type != 'cpu':
         return block.argmax(dim=1)
     classes = block.shape[1]
     countdown = torch.arange(classes, 0, -1, dtype=block.dtype)[:, None]
     is_maximum = block.eq_(block.amax(dim=1, keepdim=True))
-    return (classes - is_maximum.mul_(countdown).amax(dim=1)).long()
+    first = classes - is_maximum.mul_(countdown).amax(dim=1)
+    return first.clamp_(max=classes - 1).long()
