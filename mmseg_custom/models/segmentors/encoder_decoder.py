@@ -134,8 +134,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
                 self._store(samples[number], self._to_original(picture, metas[number]))
         return samples
 
-    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Average the logits of overlapping windows, at the size of the images.
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Compute all logits at the size of the network's input.
 
         Args:
             inputs: float images of shape (N, C, H, W).
@@ -143,8 +143,11 @@ class EncoderDecoder(UpstreamEncoderDecoder):
 
         Returns:
             Logits of shape (N, K, H, W).
+
+        Raises:
+            ValueError: as :meth:`logit_maps`.
         """
-        maps = self._slide(inputs, batch_img_metas)
+        maps = self.logit_maps(inputs, batch_img_metas)
         return torch.stack([picture.logits() for picture in maps])
 
     def logit_maps(self, inputs: Tensor, metas: list[dict | None]) -> list[LogitMap]:

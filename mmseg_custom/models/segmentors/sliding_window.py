@@ -77,7 +77,15 @@ class WindowGrid:
         Yields:
             Tensors of shape (<= batch_size, C, window height, window width): all windows of the
             first image, then all of the second.
+
+        Raises:
+            ValueError: ``batch_size`` is not positive.
         """
+        if batch_size < 1:
+            raise ValueError(
+                f'test_cfg.window_batch_size must be at least 1, got {batch_size}; set '
+                'test_cfg.window_batch_size=1'
+            )
         height, width = self.window_size
         windows = [
             image[:, top : top + height, left : left + width]
