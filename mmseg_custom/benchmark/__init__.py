@@ -1,0 +1,1 @@
+"""Measuring speed and memory against other implementations with the same weights."""
