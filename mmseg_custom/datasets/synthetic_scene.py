@@ -198,9 +198,9 @@ def _places(rng: np.random.Generator, size: int, count: int) -> list[tuple[np.nd
     best: list[tuple[np.ndarray, float]] = []
     for largest in np.linspace(RADIUS_RANGE[1], RADIUS_RANGE[0], NUM_LAYOUTS):
         places: list[tuple[np.ndarray, float]] = []
-        for _ in range(8 * count):
-            radius = rng.uniform(RADIUS_RANGE[0], largest)
-            centre = rng.uniform(0.9 * radius, size - 0.9 * radius, 2)
+        radii = rng.uniform(RADIUS_RANGE[0], largest, 8 * count)
+        for radius, at in zip(radii.tolist(), rng.random((8 * count, 2))):
+            centre = 0.9 * radius + at * (size - 1.8 * radius)
             if all(math.dist(centre, c) > SPACING * (radius + r) for c, r in places):
                 places.append((centre, radius))
             if len(places) == count:
