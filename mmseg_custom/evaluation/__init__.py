@@ -1,1 +1,5 @@
-"""."""
+"""Metrics."""
+
+from mmseg_custom.evaluation.iou_metric import IoUMetric
+
+__all__ = ['IoUMetric']
