@@ -202,6 +202,30 @@ def test_memory_format_and_reduced_precision_setting_are_kept():
     assert actual[1].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_samples_side_by_side_give_the_same_bits(one_thread):
+    logits, labels = make_batch((8, 8), (32, 32), dtype=torch.float32)
+    expected = computed(CrossEntropyLoss(), logits, labels)
+    for num_threads in (2, 7):
+        torch.set_num_threads(num_threads)
+        actual = computed(CrossEntropyLoss(), logits, labels)
+        assert all(torch.equal(*pair) for pair in zip(actual, expected))
+        assert torch.get_num_threads() == num_threads
+        with torch.inference_mode():
+            value, _ = CrossEntropyLoss().at_label_size(logits.clone(), labels, 255)
+        assert value == expected[0] and not value.requires_grad
+        wrong = labels.clone().fill_(9)
+        with pytest.raises(ValueError, match='label 9 is outside'):
+            computed(CrossEntropyLoss(), logits, wrong)
+
+
 class LargestTensor(TorchDispatchMode):
     """Remembers the most elements that any floating-point result had."""
 
@@ -215,7 +239,7 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_full_size_logits_are_never_held(monkeypatch):
+def test_full_size_logits_are_never_held(monkeypatch, one_thread):
     monkeypatch.setitem(low_memory_cross_entropy.STRIP_ELEMENTS, 'cpu', 1 << 14)
     logits, labels = make_batch((16, 16), (64, 64), num_classes=20, dtype=torch.float32)
     with LargestTensor() as largest:

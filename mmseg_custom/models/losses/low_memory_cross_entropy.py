@@ -13,7 +13,8 @@ One opaque operator (``torch.ops.mmseg_custom.upsampled_cross_entropy``), so tha
 neither unrolls the loop nor breaks the graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from mmseg_custom.models.losses.bilinear import Block, bilinear_blocks
 
 # Elements in a strip. A few MiB stay near the cache of a CPU core and still make each operation
 # long against its overhead; a GPU wants enough work per kernel to fill it.
-STRIP_ELEMENTS = {'cpu': 1 << 21, 'cuda': 1 << 25}
+STRIP_ELEMENTS = {'cpu': 1 << 20, 'cuda': 1 << 25}
 # Output columns that one product interpolates: the fewest inputs per output at a good speed.
 COLUMN_BLOCK = 128
 
@@ -117,15 +118,42 @@ def _operator(
         pixels = _PixelLoss(
             logits.shape[1], ignore_index, class_weight, label_smoothing, strips.like
         )
-        sums = []
-        for sample, sample_labels in enumerate(labels):
-            for rows in strips.rows:
-                scores = strips.read(sample, rows)
-                sums.append(pixels(scores, sample_labels[rows.start : rows.stop], with_gradient))
-                if with_gradient:
-                    strips.write(sample, rows, scores)
-        loss_sums, weights, counts = (torch.stack(parts).sum(0) for parts in zip(*sums))
-        return loss_sums, weights, counts, strips.gradient
+
+        def sample_sums(sample: int) -> tuple[Tensor, ...]:
+            parts = []
+            # Threads have a gradient mode of their own.
+            with torch.no_grad():
+                for rows in strips.rows:
+                    scores = strips.read(sample, rows)
+                    part = labels[sample, rows.start : rows.stop]
+                    parts.append(pixels(scores, part, with_gradient))
+                    if with_gradient:
+                        strips.write(sample, rows, scores)
+                return tuple(torch.stack(values).sum(0) for values in zip(*parts))
+
+        sums = _map_samples(sample_sums, len(labels), labels.device)
+        loss_sum, weights, counts = (torch.stack(values).sum(0) for values in zip(*sums))
+        return loss_sum, weights, counts, strips.gradient
+
+
+def _map_samples(function: Callable, count: int, device: torch.device) -> list:
+    """Results of ``function`` for 0..count-1; on a CPU, samples run side by side.
+
+    A strip takes some thirty short operations. Split over all cores each, they would meet at a
+    barrier after every one, which on a busy machine costs more than the work; samples never wait
+    for each other.
+    """
+    num_threads = torch.get_num_threads()
+    workers = min(count, num_threads) if device.type == 'cpu' else 1
+    if workers <= 1:
+        return [function(sample) for sample in range(count)]
+    share = num_threads // workers
+    try:
+        with ThreadPoolExecutor(workers, 'loss', torch.set_num_threads, (share,)) as pool:
+            return list(pool.map(function, range(count)))
+    finally:
+        # The setting is this thread's own, but also the start value of threads made later.
+        torch.set_num_threads(num_threads)
 
 
 @_operator.register_fake
