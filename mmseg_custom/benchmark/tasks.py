@@ -30,14 +30,15 @@ class Contender:
         network: the implementation.
         step: what is timed.
         countable_step: the same without inference mode, for the counters of FLOPs and bytes.
-        result: named tensors in full precision that have to agree with the other contenders'.
+        result: named tensors that have to agree with the other contenders'; its argument opens the
+            block of autocast, or of full precision.
         resident: the tensors that exist before the step: weights, optimiser state, inputs.
     """
 
     network: Network
     step: Callable[[], object]
     countable_step: Callable[[], object]
-    result: Callable[[], dict[str, Tensor]]
+    result: Callable[[Callable], dict[str, Tensor]]
     resident: Callable[[], Iterable[Tensor]]
 
 
@@ -73,10 +74,9 @@ def make_contender(task: str, network: Network, batch: Batch, dtype: torch.dtype
 def _infer(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
     network.model.eval()
 
-    def result() -> dict[str, Tensor]:
-        with torch.no_grad():
-            logits = network.logits(batch.images)
-        return {'logits': logits}
+    def result(autocast: Callable) -> dict[str, Tensor]:
+        with torch.inference_mode(), autocast():
+            return {'logits': network.logits(batch.images)}
 
     return _forward_contender(network, batch, dtype, lambda: network.logits(batch.images), result)
 
@@ -87,8 +87,8 @@ def _predict(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
     def predict() -> list[SegDataSample]:
         return model.predict(batch.images, [sample.clone() for sample in batch.samples])
 
-    def result() -> dict[str, Tensor]:
-        with torch.no_grad():
+    def result(autocast: Callable) -> dict[str, Tensor]:
+        with torch.inference_mode(), autocast():
             return {'labels': torch.cat([s.pred_sem_seg.data for s in predict()])}
 
     return _forward_contender(network, batch, dtype, predict, result)
@@ -114,10 +114,10 @@ def _forward_contender(network, batch, dtype, forward, result) -> Contender:
 def _train(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
     model = network.model.train()
 
-    def result() -> dict[str, Tensor]:
-        model.zero_grad()
+    def result(autocast: Callable) -> dict[str, Tensor]:
         with without_randomness(model):
-            loss = network.loss(batch)
+            with autocast():
+                loss = network.loss(batch)
             loss.backward()
         named = sorted(model.named_parameters())
         found = {'loss': loss.detach()}
@@ -138,10 +138,10 @@ def _train(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
 
 def _loss(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
     """Loss and accuracy of a head from given logits, and the gradient with respect to them."""
-    network.model.train()
-    head = network.model.decode_head
+    head = network.model.eval().decode_head
     with torch.no_grad():
         example = network.logits(batch.images[:1])
+    head.train()
     generator = torch.Generator().manual_seed(1)
     shape = (len(batch.images), *example.shape[1:])
     values = torch.randn(shape, generator=generator).to(example.device)
@@ -149,9 +149,8 @@ def _loss(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
     channels_last = example.is_contiguous(memory_format=torch.channels_last)
     form = torch.channels_last if channels_last else torch.contiguous_format
     logits = values.to(dtype).contiguous(memory_format=form).requires_grad_()
-    autocast = autocast_for(logits.device, dtype)
 
-    def losses_and_gradient() -> dict[str, Tensor]:
+    def losses_and_gradient(autocast: Callable) -> dict[str, Tensor]:
         with _instead_of_forward(head, logits), autocast():
             losses = head.loss(logits, batch.samples, {})
         sum(value for name, value in losses.items() if 'loss' in name).backward()
@@ -159,10 +158,11 @@ def _loss(network: Network, batch: Batch, dtype: torch.dtype) -> Contender:
         return {**losses, 'gradient': gradient}
 
     def step() -> None:
-        losses_and_gradient()
+        losses_and_gradient(autocast_for(logits.device, dtype))
 
-    def result() -> dict[str, Tensor]:
-        return {name: value.detach().float() for name, value in losses_and_gradient().items()}
+    def result(autocast: Callable) -> dict[str, Tensor]:
+        found = losses_and_gradient(autocast)
+        return {name: value.detach().float() for name, value in found.items()}
 
     def resident() -> list[Tensor]:
         return [logits, batch.labels]

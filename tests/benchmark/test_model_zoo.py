@@ -1,0 +1,72 @@
+"""The model zoo's page: up to date, and read correctly from the configs."""
+
+from pathlib import Path
+
+import pytest
+
+from mmseg_custom.benchmark.model_zoo import (
+    find_leaves,
+    is_current,
+    licence_of,
+    make_page,
+    published_miou,
+    read_entry,
+    write_page,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+B0 = CONFIGS / 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
+
+
+def test_page_is_up_to_date():
+    page = make_page(CONFIGS)
+    assert is_current(page, ROOT / 'docs/model_zoo.md'), (
+        'run: python tools/analysis_tools/model_zoo.py'
+    )
+    for leaf in find_leaves(CONFIGS):
+        assert f'(../configs/{leaf.relative_to(CONFIGS).as_posix()})' in page
+
+
+def test_entry_of_a_published_config():
+    entry = read_entry(B0, CONFIGS)
+    # Table 1 of the paper: 3.8 M parameters. The head fuses before it resizes: fewer FLOPs.
+    assert round(entry.parameters / 1e6, 2) == 3.75
+    assert 8e9 < entry.flops < 16.8e9
+    assert entry.published == ('37.41', '38.34')
+    assert entry.weights.endswith('/mit_b0_20220624-7e0fe6dd.pth')
+    assert licence_of(entry.weights)[1].startswith('[NVIDIA, non-commercial]')
+
+
+@pytest.mark.parametrize(
+    ('header', 'expected'),
+    [
+        ('Published: mIoU 46.19, multi-scale + flip 47.85 (OpenMMLab).', ('46.19', '47.85')),
+        ('Published: mIoU 46.19,\n           multi-scale + flip 47.', ('46.19', '47')),
+        ('Published: mIoU 70.1 (val).\nHardware: 8', ('70.1', '-')),
+        ('Published: none for this version.', ('-', '-')),
+    ],
+)
+def test_published_numbers(header, expected):
+    assert published_miou(header, B0) == expected
+
+
+def test_wrong_headers_say_what_to_write(tmp_path):
+    with pytest.raises(ValueError, match='expected "Published: none" or .*, got "Published: good"'):
+        published_miou('Published: good', B0)
+    (tmp_path / 'bare.py').write_text('crop_size = (8, 8)\n')
+    with pytest.raises(ValueError, match=r'bare\.py has no header'):
+        read_entry(tmp_path / 'bare.py', tmp_path)
+
+
+def test_unknown_weights_need_a_licence():
+    with pytest.raises(ValueError, match=r'licence of resnet\.pth is not known; add its name'):
+        licence_of('https://example.org/resnet.pth')
+
+
+def test_out_of_date_page(tmp_path):
+    file = tmp_path / 'docs/zoo.md'
+    assert not is_current('new', file)
+    write_page('new', file)
+    assert is_current('new', file) and not is_current('newer', file)
+    assert list(file.parent.iterdir()) == [file]
