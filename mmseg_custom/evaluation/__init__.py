@@ -1,4 +1,4 @@
-"""Metrics."""
+"""How good predictions are: metrics over a data set."""
 
 from mmseg_custom.evaluation.iou_metric import IoUMetric
 
