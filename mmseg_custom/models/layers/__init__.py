@@ -1,0 +1,1 @@
+"""Blocks that backbones, heads and losses share."""
