@@ -1,4 +1,4 @@
-# The synthetic data set of the quick start: 160/40/40 pictures of 128x128, 6 classes, written to
+# The synthetic data set of the quick start: 320/40/40 pictures of 128x128, 6 classes, written to
 # data_root on first use.
 _base_ = './loaders.py'
 dataset_type = 'QuickstartDataset'
@@ -7,7 +7,7 @@ crop_size = (128, 128)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomFlip', prob=[0.3, 0.3], direction=['horizontal', 'vertical']),
+    dict(type='RandomFlip', prob=[0.25] * 3, direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
@@ -31,7 +31,7 @@ tta_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(type=dataset_type, data_root=data_root, split='train', pipeline=train_pipeline),
