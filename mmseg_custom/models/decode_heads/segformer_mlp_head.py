@@ -4,24 +4,22 @@ Paper: SegFormer, section 3.2 (https://arxiv.org/abs/2105.15203); official code:
 ``mmseg/models/decode_heads/segformer_head.py``. The published width is 256 for B0 and B1 and 768
 for B2-B5. Hugging Face's ``SegformerDecodeHead`` is the same function. State-dict keys are the
 official ones, but the classifier is ``conv_seg`` as in every other head here (officially
-``linear_pred``); Hugging Face calls ``linear_c1.proj`` ``linear_c.0.proj`` and has
-``linear_fuse.weight``, ``batch_norm`` and ``classifier``.
+``linear_pred``). Hugging Face's files say ``linear_c.0.proj`` for ``linear_c1.proj``,
+``linear_fuse.weight`` for ``linear_fuse.conv.weight``, ``batch_norm`` for ``linear_fuse.bn`` and
+``classifier`` for ``conv_seg``.
 
-Nothing stands between a level's linear layer and its slice of the fusion convolution but a
-resizing, with which both commute. So each level is one matrix product at its own resolution: with
-the product of both matrices where that is cheaper, else with one after the other.
+Nothing stands between a level's linear layer and its share of the fusion convolution but a
+resizing, with which both commute. So a level is one matrix product at its own resolution: with the
+product of both matrices where that is cheaper, else with one after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmseg_custom.models.decode_heads.decode_head import DecodeHead
-from mmseg_custom.models.layers.fusion import add_resized, fold_norm, folds
-from mmseg_custom.models.layers.levels import check_levels, select_levels
-from mmseg_custom.models.layers.token_map import pointwise_map, to_map, to_tokens
+from mmseg_custom.models.decode_heads.level_fusion_head import LevelFusionHead
 from mmseg_custom.registry import MODELS
 
 
@@ -34,7 +32,7 @@ class LevelProjection(nn.Module):
 
 
 @MODELS.register_module()
-class SegformerMLPHead(DecodeHead):
+class SegformerMLPHead(LevelFusionHead):
     """The all-MLP decoder of NVlabs' and Hugging Face's SegFormer.
 
     Args:
@@ -46,7 +44,7 @@ class SegformerMLPHead(DecodeHead):
         **kwargs: as in :class:`DecodeHead`.
 
     Raises:
-        ValueError: ``in_channels`` and ``in_index`` have different lengths or do not fit.
+        ValueError: ``in_channels`` and ``in_index`` are not lists of the same length.
     """
 
     def __init__(
@@ -54,19 +52,12 @@ class SegformerMLPHead(DecodeHead):
         in_channels: Sequence[int],
         channels: int,
         *,
-        in_index: Sequence[int],
         interpolate_mode: str = 'bilinear',
-        norm_cfg: dict = dict(type='BN', requires_grad=True),  # noqa: B006
+        norm_cfg: dict | None = dict(type='BN', requires_grad=True),  # noqa: B006
         **kwargs,
     ):
-        check_levels(in_channels, in_index)
         super().__init__(
-            in_channels=in_channels,
-            channels=channels,
-            in_index=in_index,
-            input_transform='multiple_select',
-            norm_cfg=norm_cfg,
-            **kwargs,
+            in_channels, channels, input_transform='multiple_select', norm_cfg=norm_cfg, **kwargs
         )
         self.interpolate_mode = interpolate_mode
         for level, num_channels in enumerate(in_channels, start=1):
@@ -75,61 +66,18 @@ class SegformerMLPHead(DecodeHead):
             channels * len(in_channels), channels, kernel_size=1, norm_cfg=norm_cfg
         )
 
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Decode the backbone's maps.
-
-        Args:
-            inputs: float maps of shape (N, C_i, h_i, w_i), fastest channels-last.
-
-        Returns:
-            Logits of shape (N, out_channels, h, w), channels-last, at the size of the first level.
-
-        Raises:
-            ValueError: a map is missing or has other channels than ``in_channels`` says.
-        """
-        return self.cls_seg(self._fuse(select_levels(inputs, self.in_index, self.in_channels)))
-
-    def _fuse(self, levels: Sequence[Tensor]) -> Tensor:
-        fusion = self.linear_fuse
-        weight, bias = fusion.conv.weight.flatten(1), fusion.conv.bias
-        norm = fusion.norm if fusion.with_norm else None
-        if folds(norm):
-            weight, bias = fold_norm(weight, bias, norm)
-            norm = None
+    def _fusion(self) -> tuple[ConvModule, Sequence[int]]:
         # The coarsest level is concatenated first.
-        parts = weight.split(self.channels, dim=1)[::-1]
-        fused = []
-        for number, (level, part) in enumerate(zip(levels, parts, strict=True), start=1):
-            projection = getattr(self, f'linear_c{number}').proj
-            tokens = _project(to_tokens(level), projection, part, None if fused else bias)
-            fused.append(to_map(tokens, level.shape[2:]))
-        x = add_resized(fused[0], fused[1:], self.interpolate_mode, self.align_corners)
-        return fusion.activate(x if norm is None else norm(x))
+        return self.linear_fuse, range(len(self.in_channels))[::-1]
 
-    def cls_seg(self, feat: Tensor) -> Tensor:
-        """Classify each pixel of a map (N, channels, h, w); logits (N, out_channels, h, w)."""
-        if self.dropout is not None:
-            feat = self.dropout(feat)
-        return pointwise_map(feat, self.conv_seg)
-
-
-def _project(tokens: Tensor, projection: nn.Linear, part: Tensor, bias: Tensor | None) -> Tensor:
-    """Project tokens (N, L, C_in) and fuse them: ``part @ (projection(tokens)) + bias``.
-
-    Args:
-        tokens: float tokens of one level.
-        projection: that level's linear layer, to C channels.
-        part: that level's columns of the fusion, of shape (C, C).
-        bias: of the fusion, of shape (C,), or ``None``.
-
-    Returns:
-        Tensor of shape (N, L, C).
-    """
-    width, num_tokens = len(part), tokens.shape[0] * tokens.shape[1]
-    in_channels = projection.in_features
-    # Products of the two associations of (part @ projection.weight) @ tokens.
-    folded = in_channels * width * (width + num_tokens)
-    if folded > num_tokens * width * (in_channels + width):
-        return F.linear(projection(tokens), part, bias)
-    offset = part @ projection.bias
-    return F.linear(tokens, part @ projection.weight, offset if bias is None else offset + bias)
+    def _projection(
+        self, number: int, level: Tensor, part: Tensor
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        linear = getattr(self, f'linear_c{number + 1}').proj
+        num_pixels = level.shape[0] * level.shape[2] * level.shape[3]
+        width, constant = self.channels, part @ linear.bias
+        # Multiplications of (part @ linear.weight) @ x and of part @ (linear.weight @ x), by width.
+        if linear.in_features * (width + num_pixels) > num_pixels * (linear.in_features + width):
+            return lambda tokens: F.linear(F.linear(tokens, linear.weight), part), constant
+        weight = part @ linear.weight
+        return lambda tokens: F.linear(tokens, weight), constant

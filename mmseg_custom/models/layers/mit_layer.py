@@ -67,11 +67,17 @@ class EfficientMultiheadAttention(UpstreamAttention):
             key, value = self._split_heads(F.linear(reduced, weights[1], biases[1]), 2)
         else:
             query, key, value = self._split_heads(F.linear(x, weight, bias), 3)
-        out = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=self.attn.dropout if self.training else 0.0
-        )
+        projection = self.attn.out_proj
+        dropout = self.attn.dropout if self.training else 0.0
+        # A query's weights add up to one, so with one head the projection can go before the sum,
+        # to the few values.
+        project_values = self.num_heads == 1 and dropout == 0.0
+        if project_values:
+            value = projection(value)
+        out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         out = out.transpose(1, 2).flatten(2)
-        out = F.linear(out, self.attn.out_proj.weight, self.attn.out_proj.bias)
+        if not project_values:
+            out = projection(out)
         identity = x if identity is None else identity
         return add_branch(identity, self.proj_drop(out), self.dropout_layer)
 

@@ -1,0 +1,112 @@
+"""What both decoders of SegFormer share: levels are projected, resized, added and classified."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from mmcv.cnn import ConvModule
+from torch import Tensor
+
+from mmseg_custom.models.decode_heads.decode_head import DecodeHead
+from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows, linear_and_norm
+from mmseg_custom.models.layers.levels import check_levels, select_levels
+from mmseg_custom.models.layers.token_map import pointwise, pointwise_map, to_map, to_tokens
+
+
+class LevelFusionHead(DecodeHead):
+    """Base of decoders that fuse resized levels with one 1x1 convolution.
+
+    A subclass says which convolution that is, and how a level becomes its share of the sum.
+
+    Args:
+        in_channels: channels of each level, the finest level first.
+        channels: width of the decoder.
+        in_index: which of the backbone's maps the levels are.
+        **kwargs: as in :class:`DecodeHead`.
+
+    Raises:
+        ValueError: ``in_channels`` and ``in_index`` are not lists of the same length.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], channels: int, *, in_index: Sequence[int], **kwargs
+    ):
+        check_levels(in_channels, in_index)
+        super().__init__(in_channels=in_channels, channels=channels, in_index=in_index, **kwargs)
+
+    @abstractmethod
+    def _fusion(self) -> tuple[ConvModule, Sequence[int]]:
+        """The fusion convolution, and each level's place in its concatenated input."""
+
+    @abstractmethod
+    def _projection(
+        self, number: int, level: Tensor, part: Tensor
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
+        """How a level becomes its share of the sum, before it is resized.
+
+        Args:
+            number: 0 for the finest level.
+            level: float map of shape (N, C_in, h, w).
+            part: the level's columns of the fusion, of shape (channels, channels).
+
+        Returns:
+            A function from tokens (N, h * w, C_in) to (N, h * w, channels), which in eval mode
+            takes any pixels (P, C_in); and a constant (channels,) to add to each pixel, or None.
+        """
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Decode the backbone's maps.
+
+        Args:
+            inputs: float maps of shape (N, C_i, h_i, w_i), fastest channels-last.
+
+        Returns:
+            Logits of shape (N, out_channels, h, w), channels-last, at the size of the first level.
+
+        Raises:
+            ValueError: a map is missing or has other channels than ``in_channels`` says.
+        """
+        levels = select_levels(inputs, self.in_index, self.in_channels)
+        fusion, places = self._fusion()
+        weight, bias, norm = linear_and_norm(fusion)
+        parts = weight.split(self.channels, dim=1)
+        projections, constants = [], [bias]
+        for number, level in enumerate(levels):
+            project, constant = self._projection(number, level, parts[places[number]])
+            projections.append(project)
+            constants.append(constant)
+
+        first = 1 if norm is None and len(levels) > 1 and self._runs_by_rows(levels[0]) else 0
+        maps = [
+            to_map(project(to_tokens(level)), level.shape[2:])
+            for project, level in zip(projections[first:], levels[first:], strict=True)
+        ]
+        constants = [constant for constant in constants if constant is not None]
+        if constants:
+            # Resizing keeps a constant, and the coarsest level has the fewest pixels.
+            maps[-1] = maps[-1] + sum(constants).view(1, -1, 1, 1)
+        resizing = self.interpolate_mode, self.align_corners
+        if first:
+            return decode_by_rows(levels[0], maps, projections[0], self._classify, *resizing)
+        fused = add_resized(maps[0], maps[1:], *resizing)
+        return self.cls_seg(fusion.activate(fused if norm is None else norm(fused)))
+
+    def _runs_by_rows(self, level: Tensor) -> bool:
+        """Whether to decode a few rows at a time: on a CPU, where no gradient is wanted."""
+        return not (
+            self.training
+            or torch.is_grad_enabled()
+            or torch.compiler.is_compiling()
+            or level.device.type != 'cpu'
+            or torch.is_autocast_enabled('cpu')
+        )
+
+    def _classify(self, pixels: Tensor) -> Tensor:
+        """From fused pixels (P, channels), before the activation, to logits (P, out_channels)."""
+        return pointwise(self._fusion()[0].activate(pixels), self.conv_seg)
+
+    def cls_seg(self, feat: Tensor) -> Tensor:
+        """Classify each pixel of a map (N, channels, h, w); logits (N, out_channels, h, w)."""
+        if self.dropout is not None:
+            feat = self.dropout(feat)
+        return pointwise_map(feat, self.conv_seg)
