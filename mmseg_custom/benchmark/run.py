@@ -148,6 +148,8 @@ def run(options: Options, report=lambda text: None) -> tuple[Ceilings, list[Resu
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device, dtype = torch.device(options.device), DTYPES[options.dtype]
+    # As the configs set it for training and testing; it changes nothing on a CPU.
+    torch.backends.cudnn.benchmark = True
     report('measuring the machine: matrix product and copy')
     ceilings = measure_ceilings(device, dtype)
     if options.task == 'eval':
@@ -169,6 +171,8 @@ def check_options(options: Options) -> None:
             raise ValueError(f'{what} {wrong[0]}: expected one of {", ".join(known)}')
     if options.device.startswith('cuda') and not torch.cuda.is_available():
         raise ValueError('--device cuda, but PyTorch sees no GPU; use --device cpu')
+    if options.task == 'loss' and options.compile != 'none':
+        raise ValueError('--task loss starts from given logits: leave out --compile')
     for name in options.models:
         model_config(name)
         if not _peers(options, name):

@@ -133,6 +133,7 @@ def test_which_peer_has_which_model():
         (dict(models=('segformer_mlp_b0',)), 'segformer_mlp_b0 has no counterpart in mmseg'),
         (dict(against=('timm',)), '--against timm: expected one of mmseg, hf, smp'),
         (dict(task='fly'), '--task fly: expected one of infer'),
+        (dict(task='loss', compile='ours'), 'leave out --compile'),
         (dict(dtype='fp8'), '--dtype fp8: expected one of fp32'),
     ],
 )
