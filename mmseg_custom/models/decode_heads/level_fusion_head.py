@@ -3,13 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
-import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor
 
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
 from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows, linear_and_norm
 from mmseg_custom.models.layers.levels import check_levels, select_levels
+from mmseg_custom.models.layers.row_blocks import runs_by_rows
 from mmseg_custom.models.layers.token_map import pointwise, pointwise_map, to_map, to_tokens
 
 
@@ -76,7 +76,7 @@ class LevelFusionHead(DecodeHead):
             projections.append(project)
             constants.append(constant)
 
-        first = 1 if norm is None and len(levels) > 1 and self._runs_by_rows(levels[0]) else 0
+        first = 1 if norm is None and len(levels) > 1 and runs_by_rows(self, levels[0]) else 0
         maps = [
             to_map(project(to_tokens(level)), level.shape[2:])
             for project, level in zip(projections[first:], levels[first:], strict=True)
@@ -90,16 +90,6 @@ class LevelFusionHead(DecodeHead):
             return decode_by_rows(levels[0], maps, projections[0], self._classify, *resizing)
         fused = add_resized(maps[0], maps[1:], *resizing)
         return self.cls_seg(fusion.activate(fused if norm is None else norm(fused)))
-
-    def _runs_by_rows(self, level: Tensor) -> bool:
-        """Whether to decode a few rows at a time: on a CPU, where no gradient is wanted."""
-        return not (
-            self.training
-            or torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or level.device.type != 'cpu'
-            or torch.is_autocast_enabled('cpu')
-        )
 
     def _classify(self, pixels: Tensor) -> Tensor:
         """From fused pixels (P, channels), before the activation, to logits (P, out_channels)."""

@@ -14,8 +14,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# Numbers in a block of rows: with its input and output it stays in a core's cache.
-_BLOCK_NUMBERS = 2**19
+from mmseg_custom.models.layers.row_blocks import row_blocks
 
 
 def resize(level: Tensor, size: Sequence[int], mode: str, align_corners: bool | None) -> Tensor:
@@ -74,11 +73,9 @@ def decode_by_rows(
     stretched = [_stretch(level, width, mode, align_corners) for level in coarser]
     heights = [level.shape[2] for level in coarser]
     columns = [_row_weights(rows, height, mode, align_corners, finest.dtype) for rows in heights]
-    num_rows = max(1, _BLOCK_NUMBERS // max(level.shape[1] for level in coarser) // width)
     out = None
     for sample in range(batch):
-        for top in range(0, height, num_rows):
-            bottom = min(top + num_rows, height)
+        for top, bottom in row_blocks(height, width * coarser[0].shape[1]):
             block = project(pixels[sample, top:bottom].flatten(0, 1))
             rows = block.view(bottom - top, -1)
             for level, (weights, first, last) in zip(stretched, columns, strict=True):

@@ -22,6 +22,7 @@ from mmseg.models.backbones.mit import MixFFN as UpstreamMixFFN
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_custom.models.layers.row_blocks import row_blocks, runs_by_rows
 from mmseg_custom.models.layers.token_map import pointwise, to_map, to_tokens
 
 
@@ -100,10 +101,29 @@ class MixFFN(UpstreamMixFFN):
             hw_shape: (H, W).
             identity: what the result is added to, of the shape of ``x``; ``x`` by default.
         """
+        identity = x if identity is None else identity
+        if runs_by_rows(self, x):
+            return self._forward_by_rows(x, hw_shape, identity)
         expand, position, activate, drop, project, _ = self.layers
         hidden = position(to_map(pointwise(x, expand), hw_shape))
         out = drop(pointwise(to_tokens(drop(activate(hidden))), project))
-        return add_branch(x if identity is None else identity, out, self.dropout_layer)
+        return add_branch(identity, out, self.dropout_layer)
+
+    def _forward_by_rows(self, x: Tensor, hw_shape: tuple[int, int], identity: Tensor) -> Tensor:
+        """The same without dropout, a few rows at a time; each needs its neighbours' rows."""
+        expand, position, activate, _, project, _ = self.layers
+        height, width = hw_shape
+        out = torch.empty_like(identity)
+        for sample in range(len(x)):
+            for top, bottom in row_blocks(height, width * self.feedforward_channels):
+                begin, end = max(top - 1, 0), min(bottom + 1, height)
+                rows = slice(top * width, bottom * width)
+                tokens = pointwise(x[sample : sample + 1, begin * width : end * width], expand)
+                hidden = position(to_map(tokens, (end - begin, width)))
+                hidden = activate(hidden[:, :, top - begin : bottom - begin])
+                branch = pointwise(to_tokens(hidden), project)[0]
+                torch.add(identity[sample, rows], branch, out=out[sample, rows])
+        return out
 
 
 class MiTLayer(BaseModule):
