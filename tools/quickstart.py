@@ -24,9 +24,9 @@ DATA = Path('work_dirs/quickstart_data')
 
 def run(tool: str, *arguments: object) -> None:
     """Print and run one of the tools; leave with its exit status when it fails."""
-    words = [str(TOOLS / tool), *map(str, arguments)]
-    print('\n$ python', shlex.join(words), flush=True)
-    status = subprocess.run([sys.executable, *words]).returncode
+    words = [*map(str, arguments)]
+    print(f'\n$ python tools/{tool}', shlex.join(words), flush=True)
+    status = subprocess.run([sys.executable, str(TOOLS / tool), *words]).returncode
     if status:
         sys.exit(status)
 
@@ -43,13 +43,13 @@ def main() -> None:
     checkpoint = max(work_dir.glob('best_mIoU_*.pth'), key=lambda path: path.stat().st_mtime)
     shown = work_dir / 'test_pictures'
     run('test.py', config, checkpoint, '--work-dir', work_dir / 'test', '--show-dir', shown)
-    images = DATA / 'images/test'
+    picture = DATA / 'images/test/test_000.jpg'
     out = work_dir / 'predictions'
-    run('predict.py', config, checkpoint, images, '--out-dir', out, '--overwrite')
+    run('predict.py', config, checkpoint, picture, '--out-dir', out, '--overwrite')
 
     metrics = json.loads(max((work_dir / 'test').glob('*/*.json')).read_text())
     print(f'\nmIoU on the test pictures: {metrics["mIoU"]:.2f}')
-    print(f'image / ground truth / prediction: {min(shown.glob("*.png"))}')
+    print(f'image / ground truth / prediction:  {min(shown.glob("*.png"))}')
     print(f'curves:                            {work_dir / "curves.png"}')
     print(f'checkpoint:                        {checkpoint}')
     print('train on your own folder (images/<split>, masks/<split>, dataset.yaml) with:')
