@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmseg_custom.models.layers import row_blocks
 from mmseg_custom.registry import MODELS
 
 MixVisionTransformer = MODELS.get('MixVisionTransformer')
@@ -66,6 +67,16 @@ def assert_same(ours, stock, images):
 def test_numbers_of_the_stock_class(size, mode):
     ours, stock = (getattr(model, mode)() for model in pair())
     assert_same(ours, stock, torch.randn(2, 3, *size, dtype=torch.float64))
+
+
+@pytest.mark.parametrize('numbers', [2**6, 2**12, 2**20])
+def test_numbers_of_the_stock_class_by_rows(numbers, monkeypatch):
+    monkeypatch.setattr(row_blocks, '_BLOCK_NUMBERS', numbers)
+    ours, stock = (model.eval() for model in pair())
+    images = torch.randn(2, 3, 97, 131, dtype=torch.float64)
+    with torch.no_grad():
+        for out, want in zip(ours(images), stock(images), strict=True):
+            assert (out - want).abs().max() <= 1e-9 * want.abs().max()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmseg_custom.models.layers import row_blocks
 from mmseg_custom.registry import MODELS
 
 SegformerHead, SegformerMLPHead = MODELS.get('SegformerHead'), MODELS.get('SegformerMLPHead')
@@ -87,9 +88,28 @@ def assert_same(ours, stock, **maps):
 def test_numbers_of_the_stock_head(mode, sizes, channels_last):
     ours, stock = (getattr(head, mode)() for head in stock_pair())
     assert_same(ours, stock, sizes=sizes, channels_last=channels_last)
+
+
+ROWWISE = [
+    dict(),
+    dict(align_corners=True),
+    dict(interpolate_mode='bicubic'),
+    dict(interpolate_mode='nearest', align_corners=None),
+    dict(act_cfg=dict(type='LeakyReLU')),
+    dict(in_index=[3], in_channels=[64]),
+]
+
+
+@pytest.mark.parametrize('arguments', ROWWISE, ids=str)
+@pytest.mark.parametrize('numbers', [2**9, 2**11, 2**20])
+def test_numbers_of_the_stock_head_by_rows(arguments, numbers, monkeypatch):
+    monkeypatch.setattr(row_blocks, '_BLOCK_NUMBERS', numbers)
+    ours, stock = (head.eval() for head in stock_pair(**arguments))
     with torch.no_grad():
-        maps = feature_maps(sizes, batch=1)
-        torch.testing.assert_close(ours(maps), stock(maps), rtol=1e-9, atol=1e-9)
+        for maps in (feature_maps('even', batch=1), feature_maps('odd', channels_last=False)):
+            logits, wanted = ours(maps), stock(maps)
+            assert logits.shape == wanted.shape
+            assert (logits - wanted).abs().max() <= 1e-9 * wanted.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +165,9 @@ def mlp_head(**arguments):
 def test_mlp_head_is_the_official_formula(mode, sizes, channels):
     ours, reference = mlp_head(channels=channels), PlainMLPHead(mlp_head(channels=channels))
     assert_same(getattr(ours, mode)(), getattr(reference, mode)(), sizes=sizes)
+    with torch.no_grad():
+        maps = feature_maps(sizes)
+        torch.testing.assert_close(ours(maps), reference(maps), rtol=1e-9, atol=1e-9)
 
 
 def test_mlp_head_has_the_official_keys():

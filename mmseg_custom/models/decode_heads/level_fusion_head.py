@@ -7,10 +7,16 @@ from mmcv.cnn import ConvModule
 from torch import Tensor
 
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
-from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows, linear_and_norm
+from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows
 from mmseg_custom.models.layers.levels import check_levels, select_levels
+from mmseg_custom.models.layers.linear_norm import linear_and_norm
 from mmseg_custom.models.layers.row_blocks import runs_by_rows
-from mmseg_custom.models.layers.token_map import pointwise, pointwise_map, to_map, to_tokens
+from mmseg_custom.models.layers.token_map import (
+    pixels_to_map,
+    pointwise,
+    pointwise_map,
+    to_pixels,
+)
 
 
 class LevelFusionHead(DecodeHead):
@@ -50,8 +56,8 @@ class LevelFusionHead(DecodeHead):
             part: the level's columns of the fusion, of shape (channels, channels).
 
         Returns:
-            A function from tokens (N, h * w, C_in) to (N, h * w, channels), which in eval mode
-            takes any pixels (P, C_in); and a constant (channels,) to add to each pixel, or None.
+            A function from the level's pixels (N * h * w, C_in) to (N * h * w, channels), which in
+            eval mode takes any pixels; and a constant (channels,) to add to each, or None.
         """
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -78,7 +84,7 @@ class LevelFusionHead(DecodeHead):
 
         first = 1 if norm is None and len(levels) > 1 and runs_by_rows(self, levels[0]) else 0
         maps = [
-            to_map(project(to_tokens(level)), level.shape[2:])
+            pixels_to_map(project(to_pixels(level)), level)
             for project, level in zip(projections[first:], levels[first:], strict=True)
         ]
         constants = [constant for constant in constants if constant is not None]

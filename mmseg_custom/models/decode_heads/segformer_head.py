@@ -17,8 +17,8 @@ from mmseg.models.decode_heads import SegformerHead as UpstreamSegformerHead
 from torch import Tensor
 
 from mmseg_custom.models.decode_heads.level_fusion_head import LevelFusionHead
-from mmseg_custom.models.layers.fusion import linear_and_norm
-from mmseg_custom.models.layers.token_map import to_map, to_tokens
+from mmseg_custom.models.layers.linear_norm import linear_and_norm
+from mmseg_custom.models.layers.token_map import pixels_to_map, to_pixels
 from mmseg_custom.registry import MODELS
 
 
@@ -43,15 +43,14 @@ class SegformerHead(LevelFusionHead, UpstreamSegformerHead):
     def _projection(
         self, number: int, level: Tensor, part: Tensor
     ) -> tuple[Callable[[Tensor], Tensor], None]:
-        conv, size = self.convs[number], level.shape[2:]
+        conv = self.convs[number]
         weight, bias, norm = linear_and_norm(conv)
 
-        def project(tokens: Tensor) -> Tensor:
-            x = F.linear(tokens, weight, bias)
-            if norm is None:
-                x = conv.activate(x)
-            else:
-                x = to_tokens(conv.activate(norm(to_map(x, size))))
-            return F.linear(x, part)
+        def project(pixels: Tensor) -> Tensor:
+            x = F.linear(pixels, weight, bias)
+            if norm is not None:
+                x = norm(pixels_to_map(x, level))
+            x = conv.activate(x)
+            return F.linear(x if norm is None else to_pixels(x), part)
 
         return project, None

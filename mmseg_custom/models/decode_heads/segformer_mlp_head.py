@@ -78,6 +78,6 @@ class SegformerMLPHead(LevelFusionHead):
         width, constant = self.channels, part @ linear.bias
         # Multiplications of (part @ linear.weight) @ x and of part @ (linear.weight @ x), by width.
         if linear.in_features * (width + num_pixels) > num_pixels * (linear.in_features + width):
-            return lambda tokens: F.linear(F.linear(tokens, linear.weight), part), constant
+            return lambda pixels: F.linear(F.linear(pixels, linear.weight), part), constant
         weight = part @ linear.weight
-        return lambda tokens: F.linear(tokens, weight), constant
+        return lambda pixels: F.linear(pixels, weight), constant

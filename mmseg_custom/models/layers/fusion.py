@@ -10,9 +10,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from mmseg_custom.models.layers.row_blocks import row_blocks
 
@@ -108,41 +106,3 @@ def _row_weights(
         weights = weights.contiguous()
     used = [row.nonzero().flatten().tolist() for row in weights]
     return weights, [columns[0] for columns in used], [columns[-1] for columns in used]
-
-
-def linear_and_norm(conv: ConvModule) -> tuple[Tensor, Tensor | None, nn.Module | None]:
-    """Weight (C_out, C_in) and bias of a 1x1 ``ConvModule``, and the norm to apply after them.
-
-    A batch norm in eval mode is folded into the weight and bias; then the norm is ``None``.
-    """
-    weight, bias = conv.conv.weight.flatten(1), conv.conv.bias
-    norm = conv.norm if conv.with_norm else None
-    if folds(norm):
-        return *fold_norm(weight, bias, norm), None
-    return weight, bias, norm
-
-
-def folds(norm: nn.Module | None) -> bool:
-    """Whether the norm is a constant scale and shift per channel: batch norm in eval mode."""
-    return isinstance(norm, _BatchNorm) and not norm.training and norm.running_mean is not None
-
-
-def fold_norm(weight: Tensor, bias: Tensor | None, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """Fold a batch norm in eval mode into the linear map before it.
-
-    Args:
-        weight: float tensor of shape (C, ...), the output channels first.
-        bias: float tensor of shape (C,), or ``None``.
-        norm: the norm for which :func:`folds` holds.
-
-    Returns:
-        Weight and bias of the same shapes, differentiable.
-    """
-    scale = torch.rsqrt(norm.running_var + norm.eps)
-    if norm.weight is not None:
-        scale = scale * norm.weight
-    shift = -norm.running_mean if bias is None else bias - norm.running_mean
-    shift = shift * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias
-    return weight * scale.view(-1, *[1] * (weight.ndim - 1)), shift

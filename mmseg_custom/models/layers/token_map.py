@@ -28,8 +28,19 @@ def to_tokens(feature_map: Tensor) -> Tensor:
     return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+def to_pixels(feature_map: Tensor) -> Tensor:
+    """View a map of shape (N, C, H, W) as pixels of shape (N * H * W, C), as for tokens."""
+    return feature_map.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def pixels_to_map(pixels: Tensor, like: Tensor) -> Tensor:
+    """View pixels (N * H * W, C) as a channels-last map (N, C, H, W) of the size of ``like``."""
+    batch, _, height, width = like.shape
+    return pixels.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
 def pointwise(tokens: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Apply a 1x1 convolution with stride 1 to tokens (N, L, C_in); returns (N, L, C_out)."""
+    """Apply a 1x1 convolution with stride 1 to tokens (..., C_in); returns (..., C_out)."""
     return F.linear(tokens, conv.weight.flatten(1), conv.bias)
 
 
