@@ -145,8 +145,10 @@ def test_two_processes_on_a_cpu(tmp_path, data_root):
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'GPU number: 2' in log, 'not two processes'
     env['PORT'] = '29518'
-    command[1:5] = ['tools/dist_test.sh', CONFIG, str(tmp_path / 'run/iter_2.pth'), '2']
-    command[5:7] = ['--work-dir', str(tmp_path / 'test')]
+    command = [
+        *('bash', 'tools/dist_test.sh', CONFIG, str(tmp_path / 'run/iter_2.pth'), '2'),
+        *('--work-dir', str(tmp_path / 'test'), *map(str, short(data_root))),
+    ]
     out = checked(subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True))
     assert out.count('  mIoU ') == 1
 

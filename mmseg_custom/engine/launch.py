@@ -155,7 +155,6 @@ def test(
     config.compile = compile or config.get('compile', False)
     if out is not None:
         config.test_evaluator.output_dir = out
-        config.test_evaluator.keep_results = True
     if show_dir is not None:
         paint = dict(type='mmseg_custom.PaintHook', out_dir=show_dir)
         config.custom_hooks = [*config.get('custom_hooks', []), paint]

@@ -38,6 +38,16 @@ class Runner(BaseRunner):
                 handler.setFormatter(_ConsoleFormatter(datefmt='%H:%M:%S'))
         return logger
 
+    def build_visualizer(self, visualizer=None):
+        """Build the visualizer under this run's name.
+
+        mmengine keeps one instance per name, so a second run in a process would write its curves
+        into the first one's folder.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, 'name': self.experiment_name}
+        return super().build_visualizer(visualizer)
+
     def _maybe_compile(self, target: str) -> None:
         """Compile backbone and heads when the config's ``compile`` says so.
 

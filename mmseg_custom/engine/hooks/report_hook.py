@@ -27,14 +27,22 @@ class ReportHook(Hook):
         """Log the paths of the run's checkpoint and curves, and the command that tests it."""
         checkpoint, score = best_checkpoint(runner)
         if self.curves:
-            curves = plot_curves(runner.work_dir, Path(runner.work_dir, 'curves.png'))
-            runner.logger.info(f'curves: {curves}')
+            self._draw_curves(runner)
         if checkpoint is None:
             runner.logger.info('no checkpoint was saved (see default_hooks.checkpoint)')
             return
         config = Path(runner.work_dir, Path(runner.cfg.filename or 'config.py').name)
         runner.logger.info(f'best checkpoint{score}: {checkpoint}')
         runner.logger.info(f'test it with: python tools/test.py {config} {checkpoint}')
+
+    def _draw_curves(self, runner) -> None:
+        try:
+            curves = plot_curves(runner.work_dir, Path(runner.work_dir, 'curves.png'))
+        except FileNotFoundError as error:
+            # Someone logs to another backend only; that must not fail a run that is done.
+            runner.logger.warning(f'no curves.png: {error}')
+        else:
+            runner.logger.info(f'curves: {curves}')
 
 
 def best_checkpoint(runner) -> tuple[Path | None, str]:
