@@ -21,10 +21,10 @@ quickstart-segmenter: $(STAMP)
 	$(BIN)/python tools/quickstart.py segmenter
 
 test: $(STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m "slow and not gpu" --timeout=1800
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
