@@ -13,12 +13,14 @@ _BLOCK_NUMBERS = 2**20
 def runs_by_rows(module: nn.Module, x: Tensor) -> bool:
     """Whether ``module`` should work by rows: on a CPU, in eval mode, without gradients.
 
-    On a GPU, and when compiled, whole maps are faster; a gradient would need them all anyway.
+    On a GPU, and when compiled, whole maps are faster; a gradient would need them all anyway; and
+    a trace must not fix the number of blocks.
     """
     return not (
         module.training
         or torch.is_grad_enabled()
         or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
         or x.device.type != 'cpu'
         or torch.is_autocast_enabled('cpu')
     )
