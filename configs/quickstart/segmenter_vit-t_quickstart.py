@@ -9,7 +9,7 @@ Published: none.
 _base_ = [
     '../_base_/models/segmenter_vit-t16_mask.py',
     '../_base_/datasets/quickstart_128x128.py',
-    '../_base_/schedules/scratch_quickstart.py',
+    '../_base_/schedules/scratch_quickstart_long.py',
     '../_base_/default_runtime.py',
 ]
 crop_size = _base_.crop_size
