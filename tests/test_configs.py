@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 from mmseg_custom.engine.class_count import dataset_metainfo
 from mmseg_custom.engine.config import drop_pretrained, load_config
-from mmseg_custom.engine.launch import train
+from mmseg_custom.engine.launch import build_runner, prepare, train
 from mmseg_custom.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
@@ -152,3 +152,24 @@ def test_official_keys_load_in_stock_mmseg_tools(tmp_path):
     assert type(runner.build_dataloader(config.train_dataloader).dataset).__name__ == (
         'CamVidDataset'
     )
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py',
+        'segformer/segformer_mit-b2_8xb1-160k_cityscapes-1024x1024.py',
+        'segmenter/segmenter_vit-s_mask_8xb1-160k_ade20k-512x512.py',
+        'segmenter/segmenter_vit-s_fcn_8xb1-160k_ade20k-512x512.py',
+    ],
+)
+def test_official_configs_use_our_classes(name, tmp_path):
+    import mmseg
+
+    official = Path(mmseg.__file__).parent / '.mim/configs' / name
+    config = load_config(str(official), ['default_scope=mmseg_custom'])
+    prepare(config, str(tmp_path), 'none', 'train_dataloader')
+    drop_pretrained(config)
+    model = build_runner(config).model
+    for part in (model, model.backbone, model.decode_head, model.decode_head.loss_decode):
+        assert type(part).__module__.startswith('mmseg_custom.')
