@@ -219,18 +219,13 @@ def test_mlp_head_initial_weights():
 @pytest.mark.parametrize('head_type', [SegformerHead, SegformerMLPHead])
 class TestBothHeads:
     def test_arguments_that_do_not_fit(self, head_type):
-        with pytest.raises(
-            ValueError, match=r'4 entries .* 3 .*decode_head\.in_index=\[0, 1, 2, 3\]'
-        ):
-            head_type(**{**ARGUMENTS, 'in_index': [0, 1, 2]})
-        with pytest.raises(
-            ValueError, match='in_channels must list one number for each level, got 8'
-        ):
-            head_type(**{**ARGUMENTS, 'in_channels': 8})
+        for wrong in (dict(in_index=[0, 1, 2]), dict(in_channels=8)):
+            with pytest.raises(ValueError, match='in_channels and in_index must be lists of one'):
+                head_type(**{**ARGUMENTS, **wrong})
 
     def test_maps_that_do_not_fit(self, head_type):
         head, maps = randomise(head_type(**ARGUMENTS)), feature_maps()
-        with pytest.raises(ValueError, match=r'in_index=\[0, 1, 2, 3\] .* the 3 maps'):
+        with pytest.raises(ValueError, match=r'in_index=\[0, 1, 2, 3\] .* 3 maps'):
             head(maps[:3])
         with pytest.raises(ValueError, match=r'set decode_head\.in_channels=\[16, 8, 40, 64\]'):
             head([maps[1], maps[0], *maps[2:]])

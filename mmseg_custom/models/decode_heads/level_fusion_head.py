@@ -8,7 +8,6 @@ from torch import Tensor
 
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
 from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows
-from mmseg_custom.models.layers.levels import check_levels, select_levels
 from mmseg_custom.models.layers.linear_norm import linear_and_norm
 from mmseg_custom.models.layers.row_blocks import runs_by_rows
 from mmseg_custom.models.layers.token_map import (
@@ -24,21 +23,9 @@ class LevelFusionHead(DecodeHead):
 
     A subclass says which convolution that is, and how a level becomes its share of the sum.
 
-    Args:
-        in_channels: channels of each level, the finest level first.
-        channels: width of the decoder.
-        in_index: which of the backbone's maps the levels are.
-        **kwargs: as in :class:`DecodeHead`.
-
-    Raises:
-        ValueError: ``in_channels`` and ``in_index`` are not lists of the same length.
+    Arguments are those of :class:`DecodeHead`, with one entry of ``in_channels`` and ``in_index``
+    for each level, the finest first.
     """
-
-    def __init__(
-        self, in_channels: Sequence[int], channels: int, *, in_index: Sequence[int], **kwargs
-    ):
-        check_levels(in_channels, in_index)
-        super().__init__(in_channels=in_channels, channels=channels, in_index=in_index, **kwargs)
 
     @abstractmethod
     def _fusion(self) -> tuple[ConvModule, Sequence[int]]:
@@ -72,7 +59,7 @@ class LevelFusionHead(DecodeHead):
         Raises:
             ValueError: a map is missing or has other channels than ``in_channels`` says.
         """
-        levels = select_levels(inputs, self.in_index, self.in_channels)
+        levels = self._transform_inputs(inputs)
         fusion, places = self._fusion()
         weight, bias, norm = linear_and_norm(fusion)
         parts = weight.split(self.channels, dim=1)

@@ -34,7 +34,7 @@ class SegformerHead(LevelFusionHead, UpstreamSegformerHead):
         **kwargs: as in :class:`DecodeHead`.
 
     Raises:
-        ValueError: ``in_channels`` and ``in_index`` are not lists of the same length.
+        ValueError: ``in_channels`` and ``in_index`` are not two lists of one length.
     """
 
     def _fusion(self) -> tuple[ConvModule, Sequence[int]]:

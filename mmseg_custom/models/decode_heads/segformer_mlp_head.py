@@ -44,7 +44,7 @@ class SegformerMLPHead(LevelFusionHead):
         **kwargs: as in :class:`DecodeHead`.
 
     Raises:
-        ValueError: ``in_channels`` and ``in_index`` are not lists of the same length.
+        ValueError: ``in_channels`` and ``in_index`` are not two lists of one length.
     """
 
     def __init__(
