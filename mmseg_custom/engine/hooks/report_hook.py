@@ -11,7 +11,7 @@ from mmseg_custom.visualization.curves import plot_curves
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Draw the curves after each validation; name the best checkpoint and how to test it.
+    """At the end of a training draw its curves and name the best checkpoint and its test command.
 
     Args:
         curves: write ``curves.png`` (loss, learning rate, mIoU) into the work folder.
