@@ -21,11 +21,11 @@ from mmseg_custom.registry import DATASETS
 
 # Raise it whenever a change here or in synthetic_scene.py changes a pixel: folders made before are
 # then made again.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 3
 MARKER_NAME = 'generated_by.json'
 GENERATOR = 'mmseg_custom quick start'
 DEFAULT_ROOT = 'work_dirs/quickstart_data'
-NUM_IMAGES = {'train': 320, 'val': 40, 'test': 40}
+NUM_IMAGES = {'train': 640, 'val': 40, 'test': 40}
 MIN_SIZE = 64
 JPEG_QUALITY = 95
 LOCK_TIMEOUT_S = 300
@@ -55,7 +55,7 @@ def generate_quickstart_dataset(
 
     Args:
         root: folder to make.
-        num_images: pictures per split; 320 train, 40 val and 40 test where None.
+        num_images: pictures per split; 640 train, 40 val and 40 test where None.
         size: side of the square pictures in pixels, at least 64.
         seed: another seed gives other pictures.
 

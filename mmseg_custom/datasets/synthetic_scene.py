@@ -14,11 +14,11 @@ import numpy as np
 SHAPES = ('disc', 'square', 'triangle', 'ring', 'cross')
 # Each shape's texture and the range of its period in pixels.
 TEXTURES = {
-    'disc': ('dots', 7.0, 9.0),
-    'square': ('stripes', 6.0, 8.0),
-    'triangle': ('checks', 5.0, 6.5),
-    'ring': ('speckles', 3.0, 4.0),
-    'cross': ('lattice', 9.0, 12.0),
+    'disc': ('dots', 8.0, 9.5),
+    'square': ('stripes', 6.5, 7.5),
+    'triangle': ('checks', 7.0, 8.0),
+    'ring': ('stripes', 3.3, 3.8),
+    'cross': ('lattice', 11.0, 13.0),
 }
 # Sea, sand and clay tones, RGB. All classes and the ground draw from these alone.
 INKS = np.array(
@@ -35,8 +35,8 @@ INKS = np.array(
     ],
     np.float32,
 )
-RADIUS_RANGE = (22.0, 34.0)
-NUM_OBJECTS = (3, 4)
+RADIUS_RANGE = (27.0, 42.0)
+NUM_OBJECTS = (2, 3)
 # Centres stay apart by this many times the sum of the radii; a corner may cover a neighbour.
 SPACING = 1.12
 NUM_LAYOUTS = 16
@@ -59,10 +59,10 @@ def shape_distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         slanted = 0.866 * np.abs(u) - 0.5 * v
         return np.maximum(slanted, v) - 0.7
     if shape == 'ring':
-        return np.abs(np.hypot(u, v) - 0.72) - 0.34
+        return np.abs(np.hypot(u, v) - 0.68) - 0.38
     if shape == 'cross':
         long, short = np.maximum(np.abs(u), np.abs(v)), np.minimum(np.abs(u), np.abs(v))
-        return np.maximum(long - 1.08, short - 0.36)
+        return np.maximum(long - 1.08, short - 0.42)
     raise ValueError(f"unknown shape '{shape}'; expected one of {', '.join(SHAPES)}")
 
 
@@ -113,11 +113,6 @@ def _texture(
         return _soft(np.abs(across) - 0.25 * period)
     if kind == 'lattice':
         return _soft(np.minimum(np.abs(across), np.abs(down)) - 0.12 * period)
-    if kind == 'speckles':
-        side = max(grid.shape)
-        return _soft(
-            (0.5 - _noise(rng, side, int(side / period))[: grid.shape[1], : grid.shape[2]]) * 12
-        )
     if kind == 'checks':
         a, b = _soft(np.abs(across) - 0.25 * period), _soft(np.abs(down) - 0.25 * period)
         return a * (1 - b) + b * (1 - a)

@@ -59,7 +59,7 @@ def test_more_pictures_leave_the_first_as_they_are(tmp_path):
 
 
 def test_every_class_in_every_split_and_only_classes(full):
-    for split, count in {'train': 320, 'val': 40, 'test': 40}.items():
+    for split, count in {'train': 640, 'val': 40, 'test': 40}.items():
         images, masks = read_split(full, split)
         assert images.shape == (count, 128, 128, 3)
         assert masks.shape == (count, 128, 128)

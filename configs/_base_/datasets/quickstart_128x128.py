@@ -1,4 +1,4 @@
-# The synthetic data set of the quick start: 320/40/40 pictures of 128x128, 6 classes, written to
+# The synthetic data set of the quick start: 640/40/40 pictures of 128x128, 6 classes, written to
 # data_root on first use.
 _base_ = './loaders.py'
 dataset_type = 'QuickstartDataset'
