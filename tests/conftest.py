@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Folder of real photographs beside the checkout; skips where it is missing."""
     if not SHARED_DATA.is_dir():
@@ -19,7 +19,7 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def run_tool():
     """Run a tool of the project in a process of its own, from any folder.
 

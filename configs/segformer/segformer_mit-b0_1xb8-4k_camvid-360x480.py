@@ -13,4 +13,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 data_preprocessor = dict(size=_base_.crop_size)
-model = dict(data_preprocessor=data_preprocessor, decode_head=dict(num_classes=11))
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(drop_path_rate=0.0),
+    decode_head=dict(num_classes=11),
+)

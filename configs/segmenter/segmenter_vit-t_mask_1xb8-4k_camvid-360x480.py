@@ -7,9 +7,9 @@ Published: none for this version of the data set.
 """
 
 _base_ = [
-    '../_base_/models/segmenter_vit-t16_mask.py',
+    '../_base_/models/segmenter_vit-t16_mask_scratch.py',
     '../_base_/datasets/camvid_360x480.py',
-    '../_base_/schedules/scratch_4k.py',
+    '../_base_/schedules/scratch_4k_vit.py',
     '../_base_/default_runtime.py',
 ]
 data_preprocessor = dict(size=_base_.crop_size)
@@ -18,4 +18,5 @@ model = dict(
     # The height that 360 is padded to: a multiple of the patch.
     backbone=dict(img_size=(368, 480)),
     decode_head=dict(num_classes=11),
+    auxiliary_head=dict(num_classes=11),
 )

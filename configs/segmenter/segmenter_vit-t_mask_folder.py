@@ -7,9 +7,9 @@ Published: none.
 """
 
 _base_ = [
-    '../_base_/models/segmenter_vit-t16_mask.py',
+    '../_base_/models/segmenter_vit-t16_mask_scratch.py',
     '../_base_/datasets/folder_512x512.py',
-    '../_base_/schedules/scratch_4k.py',
+    '../_base_/schedules/scratch_4k_vit.py',
     '../_base_/default_runtime.py',
 ]
 crop_size = _base_.crop_size
@@ -18,4 +18,5 @@ model = dict(
     data_preprocessor=data_preprocessor,
     backbone=dict(img_size=crop_size),
     decode_head=dict(num_classes=None),
+    auxiliary_head=dict(num_classes=None),
 )
