@@ -89,30 +89,6 @@ def test_import_of_the_package_alone_is_cheap():
     assert run(code).stdout.strip() == '[]'
 
 
-def test_doctor_reports_and_ends_with_zero():
-    result = subprocess.run(
-        [sys.executable, '-m', 'mmseg_custom.doctor'], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    for text in ('torch ', 'mmcv operators', 'devices', 'mmcv_ext', 'all is well'):
-        assert text in result.stdout
-
-
-def test_doctor_names_what_is_missing_and_ends_with_one():
-    code = (
-        'import importlib.metadata as m, sys\n'
-        'version = m.version\n'
-        'def without_regex(name):\n'
-        '    if name == "regex": raise m.PackageNotFoundError(name)\n'
-        '    return version(name)\n'
-        'm.version = without_regex\n'
-        'from mmseg_custom import doctor; sys.exit(doctor.main())\n'
-    )
-    result = run(code)
-    assert result.returncode == 1
-    assert 'problem: regex is missing; run: pip install regex' in result.stderr
-
-
 def test_ours_shadow_mmsegs_and_stock_stays_reachable():
     registry.register_all()
     ours = registry.MODELS.get('EncoderDecoder')
