@@ -184,7 +184,7 @@ def test_traceback_on_request(run_tool):
 
 def test_a_resumed_checkpoint_cannot_run_code(tmp_path, run_tool):
     """mmengine runs the text ``meta.config`` of a checkpoint that it resumes from as Python."""
-    options = ['max_iters=1', 'train_dataloader.batch_size=2', f'data_root={tmp_path}/data']
+    options = ['max_iters=1', f'data_root={tmp_path}/data', 'default_hooks.logger.interval=1']
     arguments = ['train.py', QUICKSTART, '--work-dir', tmp_path / 'run', '--cfg-options', *options]
     result = run_tool(*arguments)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -86,7 +86,7 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
     out = checked(run_tool(*command[1:], '--tta', '--cfg-options', nowhere))
     assert 'mIoU' in out
     assert (run / Path(CONFIG).name).read_bytes() == config, "the test replaced the run's config"
-    assert json.loads((run / 'report/metrics.json').read_text())['mIoU'] >= 0
+    assert json.loads((run / 'report/metrics.json').read_text())['summary']['mIoU'] >= 0
     assert (run / 'report/confusion_matrix.png').stat().st_size > 5_000
     last = torch.load(run / 'iter_6.pth', weights_only=False)
     assert last['meta']['iter'] == 6

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -110,11 +111,13 @@ class Runner(BaseRunner):
         for group in self.optim_wrapper.param_groups:
             group['lr'] = group['initial_lr']
         self.param_schedulers = self.build_param_scheduler(self.cfg.param_scheduler)
-        for steps, by_epoch in ((self.iter, False), (self.epoch, True)):
-            for _ in range(steps):
-                for scheduler in self.param_schedulers:
-                    if scheduler.by_epoch == by_epoch:
-                        scheduler.step()
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Detected call of')  # before the optimizer's step
+            for steps, by_epoch in ((self.iter, False), (self.epoch, True)):
+                for _ in range(steps):
+                    for scheduler in self.param_schedulers:
+                        if scheduler.by_epoch == by_epoch:
+                            scheduler.step()
         self.logger.info(
             'the config has another schedule than the checkpoint was trained with: continuing at '
             f'iteration {self.iter} of the new one'
