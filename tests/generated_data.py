@@ -30,7 +30,16 @@ def folders(dataset: dict) -> tuple[str, str]:
     return f'images/{dataset["split"]}', f'{masks}/{dataset["split"]}'
 
 
-def write_dataset(dataset: dict, root: Path, num_classes: int, count: int = 3, size=(96, 128)):
+def random_blocks(generator: np.random.Generator, values: np.ndarray, size: tuple[int, int]):
+    """A picture of noise and a label map of blocks of 16 pixels, so that a crop holds several."""
+    blocks = generator.choice(values, (size[0] // 16, size[1] // 16))
+    label = np.kron(blocks, np.ones((16, 16), np.uint8))
+    return generator.integers(0, 256, (*size, 3), np.uint8), label
+
+
+def write_dataset(
+    dataset: dict, root: Path, num_classes: int, count: int = 3, size=(96, 128), draw=random_blocks
+):
     """Write ``count`` pictures and label maps where a data set's config looks for them.
 
     Args:
@@ -40,6 +49,8 @@ def write_dataset(dataset: dict, root: Path, num_classes: int, count: int = 3, s
         num_classes: labels are drawn from its classes, plus the value that is ignored.
         count: number of pictures.
         size: (height, width).
+        draw: given a generator, the values of the classes and last the ignored one, and the size,
+            returns a picture (BGR) and its label map.
     """
     generator = np.random.default_rng(0)
     for member in members(dataset):
@@ -48,12 +59,7 @@ def write_dataset(dataset: dict, root: Path, num_classes: int, count: int = 3, s
         values = np.array([*range(first, first + num_classes), ignored], np.uint8)
         stems = [_stem(member, index) for index in range(count)]
         for stem in stems:
-            # Blocks of 16 pixels, so that a crop holds several classes.
-            blocks = generator.integers(0, len(values), (size[0] // 16, size[1] // 16))
-            label = np.kron(values[blocks], np.ones((16, 16), np.uint8))
-            write_sample(
-                member, root, stem, generator.integers(0, 256, (*size, 3), np.uint8), label
-            )
+            write_sample(member, root, stem, *draw(generator, values, size))
         if 'ann_file' in member:
             names = root / member['ann_file']
             names.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """mmengine's runner with a quiet console and checkpoints that must fit."""
 
+import copy
 import logging
 import os
 import re
@@ -12,17 +13,19 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
+from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.registry import RUNNERS
 from mmseg_custom.safe_loading import check_state_dict
 
 
 @RUNNERS.register_module()
 class Runner(BaseRunner):
-    """``mmengine.runner.Runner`` that differs from it in three ways.
+    """``mmengine.runner.Runner`` that differs from it in four ways.
 
     The environment, the resolved config and the hook order go to the log file, not to the console;
-    a checkpoint whose parameters do not fit the model is an error instead of a warning; and
-    resuming where there is nothing to resume says so.
+    a checkpoint whose parameters do not fit the model is an error instead of a warning; resuming
+    where there is nothing to resume says so; and a run that counts epochs can have a warm-up that
+    counts iterations.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -47,6 +50,18 @@ class Runner(BaseRunner):
         if isinstance(visualizer, dict):
             visualizer = {**visualizer, 'name': self.experiment_name}
         return super().build_visualizer(visualizer)
+
+    def build_param_scheduler(self, scheduler):
+        """Build the schedules as mmengine does.
+
+        Where the last one has no ``end`` (a run of ``max_epochs``) it ends with the run, whose
+        number of iterations is known only now, and the warm-up takes at most a tenth of them.
+        """
+        configs = copy.deepcopy(scheduler)
+        open_end = isinstance(configs, list) and any('end' not in config for config in configs)
+        if open_end and not any(config.get('by_epoch', True) for config in configs):
+            configs = shorten_warmup(configs, self.max_iters)
+        return super().build_param_scheduler(configs)
 
     def _maybe_compile(self, target: str) -> None:
         """Compile backbone and heads when the config's ``compile`` says so.
