@@ -115,7 +115,7 @@ def _replace(node: Any, names: set[str], old: Any, new: Any) -> None:
 
 
 def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
-    """Let the warm-up take at most a tenth of the iterations; leave it out where that is none.
+    """Let the warm-up take at most a tenth of the iterations; leave it out where that is below two.
 
     Args:
         schedulers: configs that count iterations; those that last until the end of the run have
@@ -125,11 +125,13 @@ def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
     Returns:
         Those that are left.
     """
+    # In one iteration mmengine's LinearLR does not get past its start factor.
+    longest = max_iters // 10 if max_iters >= 20 else 0
     kept = []
     for scheduler in schedulers:
         for side in ('begin', 'end'):
             if scheduler.get(side, max_iters) != max_iters:
-                scheduler[side] = min(scheduler[side], max_iters // 10)
+                scheduler[side] = min(scheduler[side], longest)
         if scheduler.get('end', max_iters) > scheduler.get('begin', 0):
             kept.append(scheduler)
     return kept

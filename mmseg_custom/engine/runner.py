@@ -57,11 +57,12 @@ class Runner(BaseRunner):
         Where the last one has no ``end`` (a run of ``max_epochs``) it ends with the run, whose
         number of iterations is known only now, and the warm-up takes at most a tenth of them.
         """
-        configs = copy.deepcopy(scheduler)
-        open_end = isinstance(configs, list) and any('end' not in config for config in configs)
-        if open_end and not any(config.get('by_epoch', True) for config in configs):
-            configs = shorten_warmup(configs, self.max_iters)
-        return super().build_param_scheduler(configs)
+        # Resuming passes the schedules that are built already.
+        if isinstance(scheduler, list) and all(isinstance(config, dict) for config in scheduler):
+            open_end = any('end' not in config for config in scheduler)
+            if open_end and not any(config.get('by_epoch', True) for config in scheduler):
+                scheduler = shorten_warmup(copy.deepcopy(scheduler), self.max_iters)
+        return super().build_param_scheduler(scheduler)
 
     def _maybe_compile(self, target: str) -> None:
         """Compile backbone and heads when the config's ``compile`` says so.

@@ -55,6 +55,11 @@ def test_two_epochs_train_and_validate_twice(tmp_path, monkeypatch):
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'epoch 2/2  22/22' in log
 
+    config = reduced(QUICKSTART, tmp_path / 'data', 'max_epochs=3')
+    config.train_dataloader.dataset.indices = 22
+    runner = train(config, str(tmp_path / 'run'), from_scratch=True, resume=True)
+    assert (runner.epoch, runner.iter) == (3, 33)
+
 
 def test_both_lengths_are_an_error():
     with pytest.raises(ValueError, match='max_iters and max_epochs both give the length'):
@@ -77,9 +82,15 @@ def test_a_saved_config_takes_another_number_of_epochs(tmp_path):
 
 @pytest.mark.parametrize(
     ('max_iters', 'spans'),
-    [(20000, [(0, 1500), (1500, None)]), (100, [(0, 10), (10, None)]), (5, [(0, None)])],
+    [
+        (20000, [(0, 1500), (1500, None)]),
+        (100, [(0, 10), (10, None)]),
+        (20, [(0, 2), (2, None)]),
+        (19, [(0, None)]),
+    ],
 )
 def test_warmup_takes_at_most_a_tenth(max_iters, spans):
+    """A warm-up of one iteration would leave the learning rate at its start for good."""
     schedulers = [dict(begin=0, end=1500), dict(begin=1500)]
     kept = shorten_warmup(schedulers, max_iters)
     assert [(s['begin'], s.get('end')) for s in kept] == spans
