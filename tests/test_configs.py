@@ -20,10 +20,9 @@ from config_leaves import (
 from generated_data import members, write_dataset
 from mmengine.registry import init_default_scope
 
+from mmseg_custom.engine import launch
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
-from mmseg_custom.engine.launch import build_runner, prepare, train
-from mmseg_custom.engine.launch import test as test_checkpoint
 from mmseg_custom.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -114,7 +113,7 @@ def decoder_and_data(config):
 def take_a_step(config, work_dir):
     """Train one iteration through the real runner and validate; return the checkpoint."""
     torch.set_num_threads(1)
-    runner = train(config, str(work_dir), from_scratch=True)
+    runner = launch.train(config, str(work_dir), from_scratch=True)
     assert math.isfinite(runner.message_hub.get_scalar('train/loss').current())
     assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
     checkpoint = work_dir / 'iter_1.pth'
@@ -133,7 +132,7 @@ def test_one_step_on_generated_data(path, tmp_path, tmp_path_factory, monkeypatc
     checkpoint = take_a_step(reduced(path, data), tmp_path / 'run')
     config = reduced(path, data)
     config.tta_pipeline[-1].transforms[0] = config.tta_pipeline[-1].transforms[0][:2]
-    metrics = test_checkpoint(config, checkpoint, str(tmp_path / 'test'), tta=True)
+    metrics = launch.test(config, checkpoint, str(tmp_path / 'test'), tta=True)
     assert 0 <= metrics['mIoU'] <= 100
 
 
@@ -191,8 +190,8 @@ def test_official_configs_use_our_classes(name, tmp_path):
 
     official = Path(mmseg.__file__).parent / '.mim/configs' / name
     config = load_config(str(official), ['default_scope=mmseg_custom'])
-    prepare(config, str(tmp_path), 'none', 'train_dataloader')
+    launch.prepare(config, str(tmp_path), 'none', 'train_dataloader')
     drop_pretrained(config)
-    model = build_runner(config).model
+    model = launch.build_runner(config).model
     for part in (model, model.backbone, model.decode_head, model.decode_head.loss_decode):
         assert type(part).__module__.startswith('mmseg_custom.')
