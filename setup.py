@@ -56,6 +56,7 @@ setup(
         'pillow',
         'pyyaml',
         'rich',
+        'packaging',
         'ftfy',
         'regex',
     ],

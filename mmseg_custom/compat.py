@@ -1,12 +1,15 @@
 """Everything that is broken upstream, mended in one place.
 
 Each function decorated with ``@_fix`` looks for one defect itself (never at a version or at a
-distribution's name), mends it when it is there, and returns whether it had to. ``apply()`` runs all
-of them once; ``python -m mmseg_custom.doctor`` prints the result.
+distribution's name), mends it when it is there, and returns whether it had to. The two that make
+reading checkpoints safe do not look and always mend: whether upstream's readers run code changes
+with environment variables. ``apply()`` runs all of them once; ``python -m mmseg_custom.doctor``
+prints the result.
 """
 
 import importlib.machinery
 import importlib.util
+import os
 import pickle
 import sys
 import types
@@ -26,14 +29,21 @@ UPSTREAM_WARNINGS = (
     '``build_loss`` would be deprecated',
     'Default ``avg_non_ignore`` is False',
     'Detected pickle protocol',
+    # MKL follows OMP_NUM_THREADS, which tools/torchrun.sh sets.
+    'Setting MKL_NUM_THREADS',
 )
 UPSTREAM_LOG_LINES = (
     'The prefix is not set in metric class',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
-    'Advance dataloader',
     'Exp name: ',
 )
+# What each launcher sets in every process, and what to start where nothing did.
+LAUNCHERS = {
+    'pytorch': ('RANK', 'bash tools/dist_train.sh CONFIG GPUS (or torchrun)'),
+    'slurm': ('SLURM_PROCID', 'bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG'),
+    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun -n GPUS python tools/train.py CONFIG'),
+}
 
 
 @dataclass(frozen=True)
@@ -183,8 +193,6 @@ def _safe_loader() -> bool:
     until='mmengine initialises gloo on a CPU',
 )
 def _init_dist_on_cpu() -> bool:
-    import os
-
     import torch
     from mmengine.dist import utils
 
@@ -204,11 +212,39 @@ def _init_dist_on_cpu() -> bool:
         os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
         return torch.distributed.init_process_group('gloo', **kwargs)
 
+    _replace_init_dist(init_dist)
+    return True
+
+
+def _replace_init_dist(function: Callable) -> None:
     import mmengine.dist
     import mmengine.runner.runner
 
-    for module in (utils, mmengine.dist, mmengine.runner.runner):
-        module.init_dist = init_dist
+    for module in (mmengine.dist.utils, mmengine.dist, mmengine.runner.runner):
+        module.init_dist = function
+
+
+@_fix(
+    reason="without torchrun, srun or mpirun --launcher ends in KeyError: 'RANK' and the like",
+    until='mmengine says what has to start the processes',
+)
+def _init_dist_without_launcher() -> bool:
+    from mmengine.dist import utils
+
+    if any(variable in os.environ for variable, _ in LAUNCHERS.values()):
+        return False
+    upstream = utils.init_dist
+
+    def init_dist(launcher, *args, **kwargs):
+        variable, fix = LAUNCHERS.get(launcher, (None, None))
+        if variable is not None and variable not in os.environ:
+            raise ValueError(
+                f'--launcher {launcher} expects the environment variable {variable}, which is not '
+                f'set; start with {fix}, or leave --launcher out for one process'
+            )
+        return upstream(launcher, *args, **kwargs)
+
+    _replace_init_dist(init_dist)
     return True
 
 
@@ -218,8 +254,11 @@ def _init_dist_on_cpu() -> bool:
     until='mmengine wraps CPU models without device_ids',
 )
 def _data_parallel_on_cpu() -> bool:
+    import torch
     from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 
+    if torch.cuda.is_available():
+        return False
     upstream = MMDistributedDataParallel.__init__
 
     def __init__(self, module, *args, **kwargs):

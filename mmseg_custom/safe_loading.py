@@ -4,12 +4,15 @@ import os
 import pickle
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
 
 WEIGHTS_FOLDER_VARIABLE = 'MMSEG_CUSTOM_WEIGHTS'
+# The first digits of the file's SHA-256.
+HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 
 
 def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
@@ -60,12 +63,14 @@ def _unreadable(path: Path, reason: str) -> str:
 
 
 def load_from_http(url: str, map_location=None, **kwargs) -> dict:
-    """Download a checkpoint to the cache folder once, then read it safely.
+    """Download a checkpoint to the cache folder once per machine, then read it safely.
 
-    A file of the same name in the folder that ``MMSEG_CUSTOM_WEIGHTS`` names is taken first.
+    A file of the same name in the folder that ``MMSEG_CUSTOM_WEIGHTS`` names is taken first. Where
+    the name ends in a hash, as OpenMMLab's do (``-7e0fe6dd.pth``), a download must have it.
 
     Raises:
         FileNotFoundError: the download failed; the message names the file and the folder to put it.
+            Every process raises it.
     """
     from mmengine.dist import get_dist_info
 
@@ -75,18 +80,37 @@ def load_from_http(url: str, map_location=None, **kwargs) -> dict:
     )
     path = Path(folder) / name
     rank, world_size = get_dist_info()
-    if rank == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
-        except OSError as error:
-            raise FileNotFoundError(
-                f'cannot download {url} ({error}); put the file at {path}, or train without it: '
-                'tools/train.py CONFIG --from-scratch'
-            ) from error
+    # The processes of another machine may not see this one's disk.
+    downloads = world_size == 1 or int(os.environ.get('LOCAL_RANK', rank)) == 0
+    problem = None
+    if downloads and not path.is_file():
+        problem = _download(url, path)
     if world_size > 1:
         torch.distributed.barrier()
+    if not path.is_file():
+        reason = problem or 'see the message of the first process of this machine'
+        raise FileNotFoundError(
+            f'cannot download {url} ({reason}); put the file at {path}, or train without it: '
+            'tools/train.py CONFIG --from-scratch'
+        )
     return load_from_local(path, map_location)
+
+
+def _download(url: str, path: Path) -> str | None:
+    """Write the file at once or not at all, and return what went wrong.
+
+    Raising here would leave the other processes waiting.
+    """
+    hash_prefix = HASH_IN_NAME.search(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            url, str(path), hash_prefix[1] if hash_prefix else None, progress=os.isatty(2)
+        )
+    # torch raises RuntimeError for another hash.
+    except (OSError, RuntimeError, HTTPException) as error:
+        return ' '.join(str(error).split()) or type(error).__name__
+    return None
 
 
 def check_state_dict(

@@ -91,6 +91,30 @@ def test_files_stay_small(paths, limit):
     assert {name: lines for name, lines in long.items() if lines > limit} == {}
 
 
+def function_lengths(path: Path) -> dict[str, int]:
+    """Lines of every function of a file, from ``def`` to its end, without its docstring."""
+    lengths = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            lengths[f'{path.name}:{node.lineno} {node.name}'] = lines
+    return lengths
+
+
+def test_functions_stay_small(tmp_path):
+    long = {}
+    for path in [*MODULES, *TOOLS, *TESTS]:
+        long.update((name, n) for name, n in function_lengths(path).items() if n >= 60)
+    assert long == {}
+    example = tmp_path / 'example.py'
+    example.write_text(
+        'class A:\n    def f(\n        self,\n    ):\n        """A\n        B"""\n        x\n'
+    )
+    assert function_lengths(example) == {'example.py:2 f': 4}
+
+
 def test_leaf_configs_stay_small():
     leaves = [p for p in CONFIGS if '_base_' not in p.parts]
     assert len(leaves) >= 6

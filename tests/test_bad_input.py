@@ -110,6 +110,23 @@ def truncated_checkpoint(tmp_path):
     return ['test.py', QUICKSTART, tmp_path / 'cut.pth'], ['cut.pth', 'truncated']
 
 
+def checkpoint_that_is_a_tensor(tmp_path):
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    expected = ['tensor.pth holds a Tensor', 'expected a checkpoint', 'state_dict']
+    return ['test.py', QUICKSTART, tmp_path / 'tensor.pth'], expected
+
+
+def resume_from_weights(tmp_path):
+    torch.save({'state_dict': {'a': torch.zeros(1)}}, tmp_path / 'weights.pth')
+    arguments = ['train.py', QUICKSTART, '--resume', tmp_path / 'weights.pth']
+    return arguments, ['weights.pth holds weights only', 'meta.iter', 'load_from=']
+
+
+def launcher_without_torchrun(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--launcher', 'pytorch']
+    return arguments, ['--launcher pytorch', 'dist_train.sh']
+
+
 def unreachable_weights(tmp_path):
     # Port 9 of this machine: nobody listens there.
     url = 'http://127.0.0.1:9/mit_b0.pth'
@@ -133,6 +150,9 @@ CASES = [
     work_dir_with_checkpoints,
     missing_checkpoint,
     truncated_checkpoint,
+    checkpoint_that_is_a_tensor,
+    resume_from_weights,
+    launcher_without_torchrun,
     unreachable_weights,
 ]
 
@@ -160,3 +180,20 @@ def test_traceback_on_request(run_tool):
     result = run_tool('test.py', QUICKSTART, NEVER_READ, '--traceback')
     assert result.returncode == 1
     assert 'Traceback' in result.stderr
+
+
+def test_a_resumed_checkpoint_cannot_run_code(tmp_path, run_tool):
+    """mmengine runs the text ``meta.config`` of a checkpoint that it resumes from as Python."""
+    options = ['max_iters=1', f'data_root={tmp_path}/data', 'default_hooks.logger.interval=1']
+    arguments = ['train.py', QUICKSTART, '--work-dir', tmp_path / 'run', '--cfg-options', *options]
+    result = run_tool(*arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    checkpoint = torch.load(tmp_path / 'run/iter_1.pth', weights_only=False)
+    checkpoint['meta']['config'] = f'open({str(tmp_path / "ran")!r}, "w").close()'
+    torch.save(checkpoint, tmp_path / 'evil.pth')
+    arguments[4:4] = ['--resume', tmp_path / 'evil.pth']
+    options[0] = 'max_iters=2'
+    result = run_tool(*arguments[:7], *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'train 2/2' in result.stdout
+    assert not (tmp_path / 'ran').exists(), 'the checkpoint ran code'

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -54,8 +55,15 @@ def checked(result: subprocess.CompletedProcess) -> str:
     return result.stdout
 
 
+def printed_test_command(out: str) -> list[str]:
+    """The test tool below tools/, config and checkpoint, as the end of a training names them."""
+    words = shlex.split(re.search('test it with: python (.*)', out)[1])
+    assert words[0] == 'tools/test.py' and all(Path(ROOT, word).is_file() for word in words)
+    return ['python', 'test.py', *words[1:]]
+
+
 def test_train_resume_test_predict(tmp_path, data_root, run_tool):
-    run = tmp_path / 'run'
+    run = tmp_path / 'my run'
     out = checked(run_tool('train.py', CONFIG, '--work-dir', run, *short(data_root)))
     lines = [line for line in out.splitlines() if '  train ' in line]
     assert len(lines) == 4
@@ -63,13 +71,23 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
         assert part in lines[-1]
     assert 'triangle' in out, 'no per-class table at validation'
     assert (run / 'curves.png').stat().st_size > 10_000
-    command = re.search(r'test it with: python (tools/test.py \S+ \S+)', out)[1].split()
-    assert Path(command[2]).is_file() and 'best_mIoU' in command[2]
+    assert 'best_mIoU' in printed_test_command(out)[-1]
 
     resumed = checked(
         run_tool('train.py', CONFIG, '--work-dir', run, '--resume', *short(data_root, max_iters=6))
     )
     assert 'train 5/6' in resumed and 'train 4/6' not in resumed
+    rates = [float(rate) for rate in re.findall(r'train \d/6 .*  lr (\S+)', resumed)]
+    assert rates[0] > 0 and rates[1] == 0, 'not the schedule of six iterations'
+    config = (run / Path(CONFIG).name).read_bytes()
+    command = printed_test_command(resumed)
+    # No training pictures are needed to test.
+    nowhere = 'train_dataloader.dataset.data_root=nowhere'
+    out = checked(run_tool(*command[1:], '--tta', '--cfg-options', nowhere))
+    assert 'mIoU' in out
+    assert (run / Path(CONFIG).name).read_bytes() == config, "the test replaced the run's config"
+    assert json.loads((run / 'report/metrics.json').read_text())['summary']['mIoU'] >= 0
+    assert (run / 'report/confusion_matrix.png').stat().st_size > 5_000
     last = torch.load(run / 'iter_6.pth', weights_only=False)
     assert last['meta']['iter'] == 6
     assert last['meta']['dataset_meta']['classes'][0] == 'background'
@@ -98,6 +116,19 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
     assert predicted.mode == 'P' and predicted.size == (128, 128)
     assert np.asarray(predicted).max() < 6
     assert (tmp_path / 'predicted/test_000_overlay.png').is_file()
+
+
+def test_resume_prefers_the_runs_own_checkpoints(tmp_path, data_root, run_tool):
+    """Also with weights to start from, which only a new run uses."""
+    checked(
+        run_tool('train.py', CONFIG, '--work-dir', tmp_path / 'a', *short(data_root, max_iters=2))
+    )
+    options = short(data_root, max_iters=3, load_from=tmp_path / 'a/iter_2.pth')
+    arguments = ['train.py', CONFIG, '--work-dir', tmp_path / 'b', '--resume', *options]
+    assert 'train 1/3' in checked(run_tool(*arguments))
+    arguments[-len(options) :] = short(data_root, max_iters=4, load_from=tmp_path / 'a/iter_2.pth')
+    resumed = checked(run_tool(*arguments))
+    assert 'train 4/4' in resumed and 'train 3/4' not in resumed
 
 
 def test_own_checkpoint_config_tests_itself(tmp_path, data_root, run_tool):

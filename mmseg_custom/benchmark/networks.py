@@ -21,6 +21,7 @@ from mmseg_custom.benchmark.named_models import (
     quiet_mmengine,
     randomise,
 )
+from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.registry import SCOPE
 
@@ -123,9 +124,8 @@ class MMSegNetwork(Network):
         return lambda: self.model.train_step(data, wrapper)
 
     def compile(self) -> None:
-        """Compile backbone and head, so that prediction and loss use them too."""
-        self.model.backbone.compile()
-        self.model.decode_head.forward = torch.compile(self.model.decode_head.forward)
+        """Compile backbone and heads as the runner does; mmseg's may break into several graphs."""
+        compile_parts(self.model, fullgraph=self.name == 'ours')
 
 
 class HuggingFaceNetwork(Network):

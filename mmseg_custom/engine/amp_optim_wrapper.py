@@ -10,13 +10,20 @@ from mmseg_custom.registry import OPTIM_WRAPPERS
 _DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
+def preferred_dtype(device: str) -> torch.dtype:
+    """bfloat16; float16 on a GPU that only emulates bfloat16, many times slower."""
+    if device == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
 @OPTIM_WRAPPERS.register_module()
 class AmpOptimWrapper(BaseAmpOptimWrapper):
     """mmengine's wrapper that prefers bfloat16, which needs no loss scaling and runs on CPUs too.
 
     Args:
         loss_scale: ``'dynamic'``, a number or arguments of ``torch.amp.GradScaler``; float16 only.
-        dtype: ``'bfloat16'`` or ``'float16'``; default bfloat16 where the device has it.
+        dtype: ``'bfloat16'`` or ``'float16'``; default: :func:`preferred_dtype`.
         kwargs: arguments of mmengine's ``OptimWrapper``.
 
     Raises:
@@ -31,8 +38,7 @@ class AmpOptimWrapper(BaseAmpOptimWrapper):
     ) -> None:
         device = get_device()
         if dtype is None:
-            has_bfloat16 = device != 'cuda' or torch.cuda.is_bf16_supported()
-            dtype = 'bfloat16' if has_bfloat16 else 'float16'
+            dtype = preferred_dtype(device)
         dtype = _DTYPES.get(dtype, dtype)
         if dtype not in _DTYPES.values():
             raise ValueError(

@@ -1,6 +1,7 @@
 """From a config file and ``--cfg-options`` to a checked ``mmengine.Config``."""
 
 import argparse
+import ast
 import difflib
 import inspect
 from pathlib import Path
@@ -87,6 +88,8 @@ def apply_options(config: Config, options: list[str]) -> None:
             key = key[1:]
         else:
             check_key(config, key)
+        if key == 'max_iters' and (not isinstance(value, int) or value < 1):
+            raise ValueError(f'max_iters={value!r}: expected a number of iterations, e.g. 4000')
         if key in KNOBS and key in config:
             _replace(config._cfg_dict, KNOBS[key], config[key], value)
         config.merge_from_dict({key: value})
@@ -95,7 +98,18 @@ def apply_options(config: Config, options: list[str]) -> None:
 
 
 def _parse_value(option: str) -> Any:
-    """Parse the value as mmengine's ``DictAction`` does: numbers, lists, tuples, True, None."""
+    """Parse the value: a Python literal, ``true`` and ``false``, lists as ``a,b``, else text."""
+    text = option.partition('=')[2]
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    is_bare_list = ',' in text and text[0] not in '[({"\''
+    if not is_bare_list:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            if not text.startswith(('[', '(')):
+                return text
+    # Lists of unquoted text: [a,b], (a,b) and a,b as mmengine reads them.
     namespace = argparse.Namespace()
     DictAction(['--cfg-options'], 'cfg_options')(None, namespace, [option])
     return next(iter(namespace.cfg_options.values()))
@@ -118,8 +132,8 @@ def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
     """Let the warm-up take at most a tenth of the iterations; leave it out where that is below two.
 
     Args:
-        schedulers: configs that count iterations; those that last until the end of the run have
-            ``end=max_iters`` or none. Changed in place.
+        schedulers: configs that count iterations; the first is a warm-up if the second begins
+            where it ends. Changed in place.
         max_iters: length of the run.
 
     Returns:
@@ -127,14 +141,16 @@ def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
     """
     # In one iteration mmengine's LinearLR does not get past its start factor.
     longest = max_iters // 10 if max_iters >= 20 else 0
-    kept = []
-    for scheduler in schedulers:
-        for side in ('begin', 'end'):
-            if scheduler.get(side, max_iters) != max_iters:
-                scheduler[side] = min(scheduler[side], longest)
-        if scheduler.get('end', max_iters) > scheduler.get('begin', 0):
-            kept.append(scheduler)
-    return kept
+    if not isinstance(schedulers, list) or len(schedulers) < 2:
+        return schedulers
+    warmup = schedulers[0].get('end')
+    if warmup is None or warmup <= longest or schedulers[1].get('begin') != warmup:
+        return schedulers
+    schedulers[0]['end'] = longest
+    for scheduler in schedulers[1:]:
+        if scheduler.get('begin') == warmup:
+            scheduler['begin'] = longest
+    return schedulers if longest else schedulers[1:]
 
 
 def _count_epochs(config: Config, max_epochs: int) -> None:
@@ -191,7 +207,9 @@ def check_key(config: Config, dotted_key: str) -> None:
                 f'(+{dotted_key}=... adds a new key)'
             )
         else:
-            return
+            where = '.'.join(walked)
+            kind = 'a list: write its number' if isinstance(node, list | tuple) else repr(node)
+            raise ValueError(f"unknown key '{dotted_key}': '{where}' is {kind}, it has no '{part}'")
         walked.append(part)
 
 

@@ -1,14 +1,23 @@
 """Training and testing from a config: what ``tools/train.py`` and ``tools/test.py`` call."""
 
+import importlib.util
 import os
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import find_latest_checkpoint
 
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.registry import RUNNERS, register_all
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What a test must not build: it would ask for the training pictures.
+TRAINING_KEYS = (
+    *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'),
+    *('val_dataloader', 'val_cfg', 'val_evaluator', 'resume'),
+)
 
 
 def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) -> None:
@@ -31,6 +40,9 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     config.work_dir = work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
     _check_writable(Path(config.work_dir))
     fit_class_count(config, loader)
+    for name in LOADERS:
+        if config.get(name) and config[name].get('num_workers') == 0:
+            config[name].persistent_workers = False
 
 
 def _check_writable(folder: Path) -> None:
@@ -86,12 +98,18 @@ def train(
             was given.
     """
     prepare(config, work_dir, launcher, 'train_dataloader')
+    resume = resume or config.get('resume', False)
     _protect_checkpoints(Path(config.work_dir), bool(resume) or overwrite)
     if from_scratch:
         drop_pretrained(config)
     if amp:
         _enable_amp(config)
     if tensorboard:
+        if importlib.util.find_spec('tensorboard') is None:
+            raise ModuleNotFoundError(
+                '--tensorboard needs tensorboard, which is not installed: '
+                'pip install "mmseg_custom[tensorboard]"'
+            )
         config.visualizer.vis_backends = [
             *config.visualizer.vis_backends,
             dict(type='TensorboardVisBackend'),
@@ -102,6 +120,11 @@ def train(
         if not os.path.isfile(resume):
             raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
         config.load_from = resume
+    elif resume and find_latest_checkpoint(config.work_dir):
+        # mmengine would continue from load_from.
+        config.load_from = None
+    elif resume and config.get('load_from'):
+        config.resume = False
     runner = build_runner(config)
     runner.train()
     return runner
@@ -151,8 +174,12 @@ def test(
     """
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
+    for key in TRAINING_KEYS:
+        config.pop(key, None)
     config.load_from = checkpoint
     config.compile = compile or config.get('compile', False)
+    if config.test_evaluator.get('type') == 'IoUMetric':
+        config.test_evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
     if out is not None:
         config.test_evaluator.output_dir = out
     if show_dir is not None:
@@ -166,7 +193,10 @@ def test(
 def _enable_tta(config: Config) -> None:
     for key in ('tta_pipeline', 'tta_model'):
         if key not in config:
-            raise ValueError(f'--tta needs {key} in {config.filename}, which does not have it')
+            raise ValueError(
+                f'--tta needs {key}, which {config.filename} does not have; copy it from '
+                'configs/_base_/datasets/camvid_360x480.py or leave --tta out'
+            )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.tta_model.module = config.model
     config.model = config.tta_model

@@ -4,6 +4,9 @@ import copy
 import logging
 import os
 import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
 
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -13,6 +16,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
+from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.registry import RUNNERS
 from mmseg_custom.safe_loading import check_state_dict
@@ -20,12 +24,12 @@ from mmseg_custom.safe_loading import check_state_dict
 
 @RUNNERS.register_module()
 class Runner(BaseRunner):
-    """``mmengine.runner.Runner`` that differs from it in four ways.
+    """``mmengine.runner.Runner`` with a quiet console and checkpoints that must fit.
 
     The environment, the resolved config and the hook order go to the log file, not to the console;
-    a checkpoint whose parameters do not fit the model is an error instead of a warning; resuming
-    where there is nothing to resume says so; and a run that counts epochs can have a warm-up that
-    counts iterations.
+    a checkpoint whose parameters do not fit the model is an error instead of a warning; a resumed
+    run follows the schedule of its config; resuming where there is nothing to resume says so;
+    a run that counts epochs can have a warm-up that counts iterations.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -64,25 +68,27 @@ class Runner(BaseRunner):
                 scheduler = shorten_warmup(copy.deepcopy(scheduler), self.max_iters)
         return super().build_param_scheduler(scheduler)
 
+    def dump_config(self) -> None:
+        """Write the resolved config: a training's into the work folder, a test's beside its log.
+
+        A test in the work folder of a training must not replace the config it was trained with.
+        """
+        if self._train_dataloader is not None:
+            super().dump_config()
+        elif self.rank == 0:
+            name = Path(self.cfg.filename or 'config.py').name
+            self.cfg.dump(Path(self.log_dir, name))
+
     def _maybe_compile(self, target: str) -> None:
         """Compile backbone and heads when the config's ``compile`` says so.
-
-        mmengine compiles the whole ``train_step``, which breaks into many graphs; the parts of the
-        model are one graph each, and everything around them stays as it is.
 
         Args:
             target: the step that is about to run; not needed, the parts serve all steps.
         """
         options = self.cfg.get('compile')
-        if not options:
-            return
-        options = {} if options is True else dict(options)
-        model = _unwrap(self.model)
-        parts = [getattr(model, name, None) for name in ('backbone', 'neck', 'decode_head')]
-        for part in parts:
-            if part is not None:
-                part.compile(fullgraph=True, **options)
-        self.logger.info('backbone and decode head will be compiled: the first steps are slow')
+        if options:
+            compile_parts(_unwrap(self.model), **({} if options is True else options))
+            self.logger.info('backbone and heads will be compiled: the first steps are slow')
 
     def load_checkpoint(
         self, filename, map_location='cpu', strict=True, revise_keys=((r'^module\.', ''),)
@@ -90,9 +96,17 @@ class Runner(BaseRunner):
         """Load weights as mmengine does, after checking that they belong to this model.
 
         Raises:
-            ValueError: parameters are missing, unexpected, or have another shape.
+            ValueError: the file holds no checkpoint, or not all that a resume needs; parameters
+                are missing, unexpected, or have another shape.
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
+        if not isinstance(checkpoint, Mapping):
+            raise ValueError(
+                f'{filename} holds a {type(checkpoint).__name__}, expected a checkpoint: a dict '
+                'with a state_dict, as tools/train.py saves it'
+            )
+        if self._resume:
+            _check_resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state_dict = checkpoint.get('state_dict', checkpoint)
         for pattern, replacement in revise_keys:
@@ -103,6 +117,33 @@ class Runner(BaseRunner):
         model.load_state_dict(state_dict, strict=True)
         self._has_loaded = True
         return checkpoint
+
+    def resume(self, *args, **kwargs) -> None:
+        """Resume as mmengine does; where the config has another schedule now, follow that one."""
+        wanted = self._schedule_spans()
+        super().resume(*args, **kwargs)
+        if self._schedule_spans() == wanted:
+            return
+        for group in self.optim_wrapper.param_groups:
+            group['lr'] = group['initial_lr']
+        self.param_schedulers = self.build_param_scheduler(self.cfg.param_scheduler)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Detected call of')  # before the optimizer's step
+            for steps, by_epoch in ((self.iter, False), (self.epoch, True)):
+                for _ in range(steps):
+                    for scheduler in self.param_schedulers:
+                        if scheduler.by_epoch == by_epoch:
+                            scheduler.step()
+        self.logger.info(
+            'the config has another schedule than the checkpoint was trained with: continuing at '
+            f'iteration {self.iter} of the new one'
+        )
+
+    def _schedule_spans(self) -> list[tuple[int, int]]:
+        """Begin and end of each scheduler; empty where there is more than one optimizer."""
+        if not isinstance(self.param_schedulers, list):
+            return []
+        return [(scheduler.begin, scheduler.end) for scheduler in self.param_schedulers]
 
     def load_or_resume(self) -> None:
         """Load or resume; ``resume`` in an empty work folder starts from the beginning."""
@@ -124,6 +165,21 @@ def _unwrap(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
+
+
+def _check_resumable(checkpoint: dict, filename: str) -> None:
+    """Refuse weights without the state of a run, and what mmengine would execute."""
+    meta = checkpoint.get('meta') or {}
+    missing = [key for key in ('optimizer', 'message_hub') if key not in checkpoint]
+    missing += [f'meta.{key}' for key in ('epoch', 'iter') if key not in meta]
+    if missing:
+        raise ValueError(
+            f'{filename} holds weights only ({", ".join(missing)} missing), a run cannot be '
+            'resumed from it; start a new one from these weights with '
+            f'--cfg-options load_from={filename}'
+        )
+    # mmengine runs this text as Python. Its own checkpoints call it `cfg` and do not have it.
+    meta.pop('config', None)
 
 
 class _Console(logging.Filter):

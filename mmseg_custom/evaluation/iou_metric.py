@@ -25,6 +25,8 @@ from mmseg_custom.evaluation.report import (
     write_json,
 )
 from mmseg_custom.registry import METRICS
+from mmseg_custom.visualization.file_names import FileNames
+from mmseg_custom.visualization.rendering import write_image
 
 
 @METRICS.register_module()
@@ -46,6 +48,8 @@ class IoUMetric(BaseMetric):
         collect_device: as in mmseg; matrices are summed on the backend's own device.
         output_dir: folder for predictions as PNG of class indices (plus one where the data set has
             ``reduce_zero_label``), named after the picture.
+        image_dir: folder of the pictures; predictions lie in the same sub-folders. By default, and
+            for pictures elsewhere, their own name is all that is kept.
         format_only: write predictions, evaluate nothing; needs no labels.
         prefix: put before the names of the metrics.
         report_dir: folder for ``metrics.json`` and ``confusion_matrix.png``, written at each
@@ -66,6 +70,7 @@ class IoUMetric(BaseMetric):
         format_only: bool = False,
         prefix: str | None = None,
         report_dir: str | None = None,
+        image_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
@@ -83,6 +88,7 @@ class IoUMetric(BaseMetric):
         self.output_dir = output_dir
         self.format_only = format_only
         self.report_dir = report_dir
+        self.image_dir = image_dir
         self._reset()
 
     def _reset(self) -> None:
@@ -91,7 +97,7 @@ class IoUMetric(BaseMetric):
         # The last picture's share of the total, in case it turns out to be a repetition.
         self._last: Tensor | None = None
         self._num_pictures = 0
-        self._written: dict[str, str] = {}
+        self._names = FileNames()
 
     @property
     def _num_classes(self) -> int:
@@ -143,21 +149,13 @@ class IoUMetric(BaseMetric):
     def _write(self, sample: dict, prediction: Tensor) -> None:
         from PIL import Image
 
-        source = str(sample['img_path'])
-        name = f'{Path(source).stem}.png'
-        if self._written.setdefault(name, source) != source:
-            raise ValueError(
-                f'{self._written[name]} and {source} would both be written to {name} in '
-                f'{self.output_dir}; predict folders one at a time'
-            )
+        name = self._names.name_of(sample['img_path'], self.image_dir, self.output_dir)
         indices = prediction.cpu().numpy()
         # With reduce_zero_label class 0 is label 1 of the files, as test servers expect it.
         if sample.get('reduce_zero_label', False):
             indices = indices + 1
-        folder = Path(self.output_dir).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
         dtype = np.uint8 if indices.max(initial=0) <= 255 else np.uint16
-        Image.fromarray(indices.astype(dtype)).save(folder / name)
+        write_image(Path(self.output_dir, f'{name}.png'), Image.fromarray(indices.astype(dtype)))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Sum the matrices of all processes and score them.

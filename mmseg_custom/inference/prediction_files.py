@@ -11,6 +11,7 @@ import torch
 
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
 from mmseg_custom.inference.predictor import predict_image, read_image
+from mmseg_custom.visualization.file_names import name_below
 from mmseg_custom.visualization.panels import draw_overlay
 from mmseg_custom.visualization.rendering import class_map_image, class_shares, write_image
 
@@ -69,16 +70,15 @@ def plan_jobs(
                 f'--out-dir {out_dir} lies in the folder of the pictures, {source}: the next run '
                 'would take its files for pictures; choose a folder outside'
             )
-        images = {
-            stem: source / name for stem, name in find_by_stem(source, IMAGE_SUFFIXES).items()
-        }
+        images = [source / name for name in find_by_stem(source, IMAGE_SUFFIXES).values()]
     elif source.exists():
-        images = {source.stem: source}
+        images, source = [source], source.parent
     else:
         raise FileNotFoundError(f'picture or folder {source} does not exist')
+    named = sorted((name_below(image, source), image) for image in images)
     jobs = [
-        Job(image, out_dir / f'{stem}_classes.png', out_dir / f'{stem}_overlay.png')
-        for stem, image in sorted(images.items())
+        Job(image, out_dir / f'{name}_classes.png', out_dir / f'{name}_overlay.png')
+        for name, image in named
     ]
     existing = [path for job in jobs for path in (job.class_map, job.overlay) if path.exists()]
     if existing and not overwrite:

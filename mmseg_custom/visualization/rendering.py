@@ -173,6 +173,8 @@ def class_shares(
 def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> Path:
     """Write a PNG in one step, so that a full disk leaves neither half a file nor a lost old one.
 
+    Several processes may write the same file.
+
     Args:
         path: where to write; missing folders are made.
         picture: RGB uint8 (H, W, 3), or a Pillow picture of any mode.
@@ -187,7 +189,7 @@ def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> P
     encoded = io.BytesIO()
     picture.save(encoded, 'PNG')
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.unfinished')
+    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
     try:
         unfinished.write_bytes(encoded.getvalue())
         unfinished.replace(path)

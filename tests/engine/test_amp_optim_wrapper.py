@@ -1,9 +1,11 @@
 """Mixed precision on the CPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
+from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper, preferred_dtype
 
 
 def make(**kwargs):
@@ -35,3 +37,17 @@ def test_wrong_precision_names_the_fix():
             make(dtype='float16')
     with pytest.raises(ValueError, match="dtype='float64', expected bfloat16 or float16"):
         make(dtype='float64')
+
+
+@pytest.mark.parametrize('emulated', [True, False])
+def test_emulated_bfloat16_is_not_preferred(monkeypatch, emulated):
+    """A GPU of before 2020, as torch describes it: major version 7 and bfloat16 tensors."""
+    properties = SimpleNamespace(major=7 if emulated else 8)
+    monkeypatch.setattr(torch.version, 'hip', None)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda device: properties)
+    monkeypatch.setattr(torch.cuda, '_check_bf16_tensor_supported', lambda device: True)
+    assert torch.cuda.is_bf16_supported()
+    assert preferred_dtype('cuda') == (torch.float16 if emulated else torch.bfloat16)
+    assert preferred_dtype('cpu') == torch.bfloat16

@@ -1,9 +1,10 @@
 """Config look-up and ``--cfg-options``."""
 
 import pytest
+from mmengine.config import Config
 
 from mmseg_custom.engine.class_count import fit_class_count
-from mmseg_custom.engine.config import drop_pretrained, find_config, load_config
+from mmseg_custom.engine.config import apply_options, drop_pretrained, find_config, load_config
 
 CAMVID = 'segformer/segformer_mit-b0_1xb8-4k_camvid-360x480.py'
 ADE = 'segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py'
@@ -42,11 +43,32 @@ def test_max_iters_moves_the_schedule(max_iters, spans):
     assert [(s['begin'], s['end']) for s in config.param_scheduler] == spans
 
 
+def test_a_long_warmup_is_shortened_and_other_schedulers_stay():
+    def spans(schedulers, max_iters):
+        text = {'param_scheduler': schedulers, 'max_iters': 4000}
+        config = Config({**text, 'train_cfg': dict(max_iters=4000)})
+        apply_options(config, [f'max_iters={max_iters}'])
+        return [(s.get('begin'), s.get('end')) for s in config.param_scheduler]
+
+    three = [dict(begin=0, end=50), dict(begin=50, end=2000), dict(begin=2000, end=4000)]
+    assert spans(three, 8000) == [(0, 50), (50, 2000), (2000, 8000)]
+    assert spans([dict(type='CosineAnnealingLR', T_max=4000)], 100) == [(None, None)]
+    warmup = [dict(begin=0, end=50), dict(begin=50, end=4000)]
+    assert spans(warmup, 50) == [(0, 5), (5, 50)]
+
+
 def test_values_are_parsed():
     options = ['train_dataloader.batch_size=3', 'model.decode_head.in_index=[0,1]', 'resume=True']
     config = load_config(CAMVID, [*options, 'load_from=None', 'work_dir=here'])
     assert config.train_dataloader.batch_size == 3
     assert config.model.decode_head.in_index == [0, 1]
+    assert load_config(CAMVID, ['work_dir=my own folder/b']).work_dir == 'my own folder/b'
+    assert load_config(CAMVID, ['crop_size=(32, 32)']).crop_size == (32, 32)
+    config_of_list = load_config(CAMVID, ['val_evaluator.iou_metrics=[mIoU,mDice]'])
+    assert config_of_list.val_evaluator.iou_metrics == ['mIoU', 'mDice']
+    assert (
+        load_config(CAMVID, ['optim_wrapper.optimizer.lr=1e-2']).optim_wrapper.optimizer.lr == 0.01
+    )
     assert config.resume is True and config.load_from is None and config.work_dir == 'here'
 
 
@@ -56,6 +78,9 @@ def test_values_are_parsed():
         ('model.decode_head.num_clases=3', r"no 'num_clases'; did you mean num_classes"),
         ('modle.decode_head.num_classes=3', r"the config has no 'modle'; did you mean model"),
         ('param_scheduler.7.end=3', r"'param_scheduler' has 2 entries, no \[7\]"),
+        ('param_scheduler.begin=3', "'param_scheduler' is a list: write its number"),
+        ('max_iters.x=3', "'max_iters' is 4000, it has no 'x'"),
+        ('max_iters=abc', "max_iters='abc': expected a number of iterations"),
         ('max_iters', "KEY=VALUE, but got 'max_iters'"),
         ('optim_wrapper.optimizer.learning_rate=1', r"no 'learning_rate'"),
     ],

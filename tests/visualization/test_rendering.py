@@ -1,3 +1,5 @@
+import multiprocessing
+
 import cv2
 import numpy as np
 import pytest
@@ -124,3 +126,22 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     with pytest.raises(ValueError, match='uint8'):
         write_image(path, np.zeros((2, 2), np.uint8))
     assert np.asarray(Image.open(path)).max() == 9
+
+
+def write_often(path, value):
+    for _ in range(200):
+        write_image(path, np.full((2, 2, 3), value, np.uint8))
+
+
+def test_two_processes_write_the_same_file(tmp_path):
+    """As a distributed test does with the pictures that its sampler repeats."""
+    context = multiprocessing.get_context('spawn')
+    processes = [
+        context.Process(target=write_often, args=(tmp_path / 'p.png', i)) for i in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ['p.png']

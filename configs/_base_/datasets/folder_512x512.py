@@ -1,5 +1,6 @@
 # A folder of your own: images/<split>, masks/<split> (index PNG), dataset.yaml with the classes.
-# Train on another folder with --cfg-options data_root=path/to/folder.
+# Train on another folder with --cfg-options data_root=path/to/folder; it needs the splits train and
+# val. Test on a third one with --cfg-options test_dataloader.dataset.split=test.
 _base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'FolderDataset'
 data_root = 'data/my_folder'
@@ -12,5 +13,5 @@ val_dataloader = dict(
     dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline)
 )
 test_dataloader = dict(
-    dataset=dict(type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline)
+    dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline)
 )

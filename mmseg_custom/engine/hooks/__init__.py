@@ -1,6 +1,8 @@
 """Hooks: what happens at fixed points of a run, beside training itself."""
 
+from mmseg_custom.engine.hooks.image_folder_hook import ImageFolderHook
 from mmseg_custom.engine.hooks.paint_hook import PaintHook
 from mmseg_custom.engine.hooks.report_hook import ReportHook
+from mmseg_custom.engine.hooks.sync_buffers_hook import SyncBuffersHook
 
-__all__ = ['PaintHook', 'ReportHook']
+__all__ = ['ImageFolderHook', 'PaintHook', 'ReportHook', 'SyncBuffersHook']

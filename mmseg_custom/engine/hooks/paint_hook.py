@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import torch
 from mmengine.hooks import Hook
 
+from mmseg_custom.engine.hooks.image_folder_hook import image_folder
 from mmseg_custom.registry import HOOKS
+from mmseg_custom.visualization.file_names import FileNames
 from mmseg_custom.visualization.panels import draw_overlay, side_by_side
 from mmseg_custom.visualization.rendering import write_image
 
@@ -18,27 +21,36 @@ class PaintHook(Hook):
     Where a sample has no ground truth, its overlay with legend is written.
 
     Args:
-        out_dir: folder for the pictures; made when it is missing.
+        out_dir: folder for the pictures; made when it is missing. They lie in the same sub-folders
+            as the data set's pictures.
+
+    Raises:
+        ValueError: two pictures of different folders have one name, in a data set that does not
+            say where they lie.
     """
 
     priority = 'NORMAL'
 
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
+        self._names = FileNames()
 
     def after_test_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Sequence | None = None
     ) -> None:
-        """Paint the samples of a batch as ``<out_dir>/<stem>.png``."""
-        meta = runner.test_dataloader.dataset.metainfo
+        """Paint the samples of a batch as ``<out_dir>/<path below the image folder>.png``."""
+        dataset = runner.test_dataloader.dataset
+        meta, folder = dataset.metainfo, image_folder(dataset)
         for sample in outputs or ():
             # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
             image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
-            prediction = sample.pred_sem_seg.data[0].cpu().numpy()
+            # A head with one channel predicts 0.0 and 1.0.
+            prediction = sample.pred_sem_seg.data[0].to(torch.int64).cpu().numpy()
             if 'gt_sem_seg' in sample:
                 truth = sample.gt_sem_seg.data[0].cpu().numpy()
                 row = (image, truth, prediction)
                 picture = side_by_side([row], meta['classes'], meta['palette'])
             else:
                 picture = draw_overlay(image, prediction, meta['classes'], meta['palette'])
-            write_image(self.out_dir / f'{Path(sample.img_path).stem}.png', picture)
+            name = self._names.name_of(sample.img_path, folder, str(self.out_dir))
+            write_image(self.out_dir / f'{name}.png', picture)

@@ -1,5 +1,6 @@
 """What a run leaves behind, said at its end."""
 
+import shlex
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -33,7 +34,8 @@ class ReportHook(Hook):
             return
         config = Path(runner.work_dir, Path(runner.cfg.filename or 'config.py').name)
         runner.logger.info(f'best checkpoint{score}: {checkpoint}')
-        runner.logger.info(f'test it with: python tools/test.py {config} {checkpoint}')
+        command = shlex.join([*_test_tool(), str(config), str(checkpoint)])
+        runner.logger.info(f'test it with: {command}')
 
     def _draw_curves(self, runner) -> None:
         try:
@@ -43,6 +45,15 @@ class ReportHook(Hook):
             runner.logger.warning(f'no curves.png: {error}')
         else:
             runner.logger.info(f'curves: {curves}')
+
+
+def _test_tool() -> list[str]:
+    """The words that start the test tool from the present folder, in a checkout or without one."""
+    path = Path(__file__).resolve().parents[3] / 'tools/test.py'
+    if not path.is_file():
+        return ['python', '-m', 'mmseg_custom.tools.test']
+    here = Path.cwd()
+    return ['python', str(path.relative_to(here) if here in path.parents else path)]
 
 
 def best_checkpoint(runner) -> tuple[Path | None, str]:

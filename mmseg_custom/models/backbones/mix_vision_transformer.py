@@ -103,32 +103,41 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
             init_cfg=init_cfg,
             with_cp=with_cp,
         )
-        self.num_layers = num_layers
-        self.frozen_stages = frozen_stages
+        self.num_layers, self.frozen_stages = num_layers, frozen_stages
+        self._add_layers(
+            mlp_ratio,
+            drop_path_rate,
+            patch_norm_cfg,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            qkv_bias=qkv_bias,
+            act_cfg=act_cfg,
+            norm_cfg=norm_cfg,
+            sr_norm_cfg=sr_norm_cfg,
+        )
+        self.min_side = _smallest_side(patch_sizes, strides, sr_ratios)
+        self._frozen().requires_grad_(False).eval()
+
+    def _add_layers(
+        self, mlp_ratio: int, drop_path_rate: float, patch_norm_cfg: dict | None, **options
+    ) -> None:
+        """Fill the stages with our layers; ``options`` are the same for all of them."""
         # On the CPU, so that a model can be built on the meta device.
-        rates = iter(torch.linspace(0, drop_path_rate, sum(num_layers), device='cpu').tolist())
+        rates = torch.linspace(0, drop_path_rate, sum(self.num_layers), device='cpu').tolist()
         for stage, (embed, layers, _) in enumerate(self.layers):
             if patch_norm_cfg is not None:
                 embed.norm = build_norm_layer(patch_norm_cfg, embed.embed_dims)[1]
-            layers.extend(
-                MiTLayer(
+            for _ in range(self.num_layers[stage]):
+                layer = MiTLayer(
                     embed.embed_dims,
-                    num_heads[stage],
+                    self.num_heads[stage],
                     mlp_ratio * embed.embed_dims,
-                    drop_rate=drop_rate,
-                    attn_drop_rate=attn_drop_rate,
-                    drop_path_rate=next(rates),
-                    qkv_bias=qkv_bias,
-                    act_cfg=act_cfg,
-                    norm_cfg=norm_cfg,
-                    sr_norm_cfg=sr_norm_cfg,
-                    sr_ratio=sr_ratios[stage],
-                    with_cp=with_cp,
+                    drop_path_rate=rates.pop(0),
+                    sr_ratio=self.sr_ratios[stage],
+                    with_cp=self.with_cp,
+                    **options,
                 )
-                for _ in range(num_layers[stage])
-            )
-        self.min_side = _smallest_side(patch_sizes, strides, sr_ratios)
-        self._frozen().requires_grad_(False).eval()
+                layers.append(layer)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Encode a batch of images.

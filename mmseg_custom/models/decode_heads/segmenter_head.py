@@ -116,11 +116,6 @@ class SegmenterMaskTransformerHead(DecodeHead):
             ValueError: the map has other channels than ``in_channels``.
         """
         x = self._transform_inputs(inputs)
-        if x.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected a map with in_channels={self.in_channels}, got {x.shape[1]}; set '
-                f'decode_head.in_channels={x.shape[1]}'
-            )
         grid = x.shape[2:]
         x = self.dec_proj(x.flatten(2).transpose(1, 2))
         x = torch.cat((x, self.cls_emb.expand(len(x), -1, -1)), dim=1)
