@@ -1,4 +1,4 @@
-"""Every leaf config builds, agrees with its data, and takes a training and a validation step."""
+"""Every leaf config agrees with itself, its data and its parameters; small ones take a step."""
 
 import math
 import re
@@ -8,25 +8,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from generated_data import write_dataset
+from config_leaves import (
+    CONFIG_DIR,
+    LEAVES,
+    copied,
+    fill_class_counts,
+    leaves,
+    reduced,
+    resolved,
+    smallest_of_each,
+    transforms,
+)
+from generated_data import members, write_dataset
 from mmengine.registry import init_default_scope
 
-from mmseg_custom.engine.class_count import dataset_metainfo
+from mmseg_custom.engine import launch
+from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
-from mmseg_custom.engine.launch import build_runner, prepare, train
 from mmseg_custom.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
-LEAVES = sorted(p for p in CONFIG_DIR.rglob('*.py') if '_base_' not in p.parts)
-leaves = pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
-
-
-def transforms(pipeline):
-    """All transforms of a pipeline, those inside TestTimeAug too."""
-    for transform in pipeline:
-        yield transform
-        for branch in transform.get('transforms', []):
-            yield from transforms(branch if isinstance(branch, list) else [branch])
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @pytest.fixture(autouse=True)
@@ -37,23 +38,24 @@ def scope():
 
 @leaves
 def test_class_count_is_the_data_sets(path):
-    config = load_config(str(path))
-    stated = config.model.decode_head.num_classes
+    config = resolved(path)
+    (stated,) = {head.get('num_classes') for _, head in heads(config.model)}
     if path.stem.endswith('_folder'):
         assert stated is None, 'the number of classes of a folder is only known from the folder'
         return
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for loader in LOADERS:
         meta = dataset_metainfo(config[loader].dataset)
         assert len(meta['classes']) == len(meta['palette']) == stated
 
 
 @leaves
 def test_crop_sizes_agree(path):
-    config = load_config(str(path))
+    config = resolved(path)
     crop_size = tuple(config.crop_size)
     crops = [
         tuple(t['crop_size'])
-        for t in transforms(config.train_dataloader.dataset.pipeline)
+        for dataset in members(config.train_dataloader.dataset)
+        for t in transforms(dataset.pipeline)
         if t['type'] == 'RandomCrop'
     ]
     assert all(crop == crop_size for crop in crops)
@@ -68,7 +70,7 @@ def test_crop_sizes_agree(path):
 
 @leaves
 def test_schedules_end_at_max_iters(path):
-    config = load_config(str(path))
+    config = resolved(path)
     begins = [scheduler['begin'] for scheduler in config.param_scheduler]
     ends = [scheduler['end'] for scheduler in config.param_scheduler]
     assert begins == [0, *ends[:-1]], 'each schedule begins where the one before it ends'
@@ -76,65 +78,85 @@ def test_schedules_end_at_max_iters(path):
 
 
 @leaves
+def test_top_level_pipelines_are_the_loaders(path):
+    """What a reader of the resolved config sees first is what the loaders have."""
+    config = resolved(path)
+    for name, loader in zip(('train_pipeline', 'test_pipeline', 'test_pipeline'), LOADERS):
+        for dataset in members(config[loader].dataset):
+            assert dataset.pipeline == config[name]
+
+
+@leaves
 def test_every_custom_key_matches_a_parameter(path):
-    config = load_config(str(path))
+    config = copied(path)
     keys = config.optim_wrapper.get('paramwise_cfg', {}).get('custom_keys', {})
     drop_pretrained(config)
-    config.model.decode_head.setdefault('num_classes', 2)
-    config.model.decode_head.num_classes = config.model.decode_head.num_classes or 2
-    model = MODELS.build(config.model)
+    fill_class_counts(config)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
     names = [name for name, _ in model.named_parameters()]
     for key in keys:
         assert any(key in name for name in names), f'{key} matches no parameter'
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.get('DefaultOptimWrapperConstructor')
     wrapper_cfg = config.optim_wrapper.to_dict()
     paramwise = wrapper_cfg.pop('paramwise_cfg', None)
+    wrapper_cfg['optimizer'].pop('fused', None)  # not on the meta device
     wrapper = constructor(wrapper_cfg, paramwise)(model)
     optimized = {id(p) for group in wrapper.optimizer.param_groups for p in group['params']}
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
 
 
-@leaves
-def test_one_step_on_generated_data(path, tmp_path, monkeypatch):
-    """Train one iteration through the real runner, then validate, at a small crop."""
-    monkeypatch.chdir(tmp_path)
+def decoder_and_data(config):
+    """Which leaves differ in more than size: model family, decoder, data set and crop."""
+    dataset = members(config.val_dataloader.dataset)[0]
+    return config.model.backbone.type, config.model.decode_head.type, dataset.type
+
+
+def take_a_step(config, work_dir):
+    """Train one iteration through the real runner and validate; return the checkpoint."""
     torch.set_num_threads(1)
-    config = load_config(
-        str(path),
-        [
-            f'data_root={tmp_path}/data',
-            'max_iters=1',
-            'crop_size=(64,64)',
-            'train_dataloader.batch_size=2',
-        ],
-    )
-    if 'img_size' in config.model.backbone:
-        config.model.backbone.img_size = (64, 64)
-    if config.model.test_cfg.mode == 'slide':
-        config.model.test_cfg.stride = (48, 48)
-    count = config.model.decode_head.num_classes or 3
-    if path.stem.endswith('_folder'):
-        (tmp_path / 'data').mkdir()
-        (tmp_path / 'data/dataset.yaml').write_text('classes: [a, b, c]\n')
-    for name in ('train_dataloader', 'val_dataloader'):
-        loader = config[name]
-        loader.update(num_workers=0, persistent_workers=False)
-        if loader.dataset.type != 'QuickstartDataset':
-            write_dataset(loader.dataset, tmp_path / 'data', count)
-        loader.dataset.indices = 2
-        for transform in loader.dataset.pipeline:
-            if transform['type'] in ('Resize', 'RandomResize'):
-                transform['scale'] = (128, 96)
-    runner = train(config, str(tmp_path / 'run'), from_scratch=True)
+    runner = launch.train(config, str(work_dir), from_scratch=True)
     assert math.isfinite(runner.message_hub.get_scalar('train/loss').current())
     assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
-    assert (tmp_path / 'run/iter_1.pth').is_file()
+    checkpoint = work_dir / 'iter_1.pth'
+    assert checkpoint.is_file()
+    return str(checkpoint)
+
+
+@pytest.mark.parametrize('path', smallest_of_each(decoder_and_data), ids=lambda p: p.stem)
+def test_one_step_on_generated_data(path, tmp_path, tmp_path_factory, monkeypatch):
+    """Train one iteration, validate, and test with augmentation, for each decoder and data set."""
+    monkeypatch.chdir(tmp_path)
+    # Half of the time would be spent on the line breaks of the saved config.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
+    is_quickstart = path.parent.name == 'quickstart'  # its pictures take long to draw
+    data = (tmp_path_factory.getbasetemp() if is_quickstart else tmp_path) / 'data'
+    checkpoint = take_a_step(reduced(path, data), tmp_path / 'run')
+    config = reduced(path, data)
+    config.tta_pipeline[-1].transforms[0] = config.tta_pipeline[-1].transforms[0][:2]
+    metrics = launch.test(config, checkpoint, str(tmp_path / 'test'), tta=True)
+    assert 0 <= metrics['mIoU'] <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'path', [p for p in LEAVES if re.search(r'mit-b5|vit-l', p.stem)], ids=lambda p: p.stem
+)
+def test_one_step_at_full_depth(path, tmp_path, monkeypatch):
+    """The largest networks as they are, at a small crop."""
+    monkeypatch.chdir(tmp_path)
+    config = reduced(path, tmp_path / 'data', thin=False)
+    config.default_hooks.checkpoint.save_optimizer = False
+    Path(take_a_step(config, tmp_path / 'run')).unlink()  # more than a gigabyte
 
 
 @leaves
 def test_header_names_source_command_hardware_result(path):
     text = path.read_text()
-    for field in ('Source', 'Command', 'Hardware', 'Published'):
+    fields = ['Source', 'Command', 'Hardware', 'Published']
+    if resolved(path).model.backbone.get('init_cfg') and path.parent.name == 'segmenter':
+        fields.append('Backbone')
+    for field in fields:
         assert re.search(rf'^{field}:', text, re.M), f'the header does not say {field}'
 
 
@@ -181,8 +203,8 @@ def test_official_configs_use_our_classes(name, tmp_path):
 
     official = Path(mmseg.__file__).parent / '.mim/configs' / name
     config = load_config(str(official), ['default_scope=mmseg_custom'])
-    prepare(config, str(tmp_path), 'none', 'train_dataloader')
+    launch.prepare(config, str(tmp_path), 'none', 'train_dataloader')
     drop_pretrained(config)
-    model = build_runner(config).model
+    model = launch.build_runner(config).model
     for part in (model, model.backbone, model.decode_head, model.decode_head.loss_decode):
         assert type(part).__module__.startswith('mmseg_custom.')

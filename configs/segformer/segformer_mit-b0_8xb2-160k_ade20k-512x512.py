@@ -2,7 +2,7 @@
 
 Source:    https://arxiv.org/abs/2105.15203, table 1; OpenMMLab's config of the same name.
 Command:   bash tools/dist_train.sh CONFIG 8
-Hardware:  8 GPUs, 2 pictures each (OpenMMLab: 8 x V100, 2.1 GB each).
+Hardware:  8 GPUs, 2 pictures each (OpenMMLab: 8 x 1080 Ti, 2.1 GB each).
 Published: mIoU 37.41, multi-scale + flip 38.34 (OpenMMLab); 37.4 / 38.0 (paper).
 """
 

@@ -1,10 +1,10 @@
 """Segmenter ViT-Ti/16 with the mask decoder on ADE20K, 512x512.
 
-Source:    https://arxiv.org/abs/2105.05633, table 3; OpenMMLab's config of the same name.
+Source:    https://arxiv.org/abs/2105.05633; OpenMMLab's config of the same name.
 Backbone:  AugReg Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0, fine-tuned at 384.
 Command:   bash tools/dist_train.sh CONFIG 8
-Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 1.2 GB each).
-Published: mIoU 39.99, multi-scale + flip 40.83 (OpenMMLab); 38.1 / 38.8 (paper).
+Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 1.21 GB each).
+Published: mIoU 39.99, multi-scale + flip 40.83 (OpenMMLab); 38.1 / 38.8 (authors).
 """
 
 _base_ = [

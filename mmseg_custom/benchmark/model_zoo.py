@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmseg_custom.benchmark.counting import count_cost
 from mmseg_custom.benchmark.named_models import build
+from mmseg_custom.engine.class_count import heads
 from mmseg_custom.engine.config import CONFIG_FOLDERS, drop_pretrained, load_config
 
 ASSUMED_CLASSES = 10
@@ -112,9 +113,11 @@ def read_entry(path: Path, folder: Path) -> Entry:
     crop_size = tuple(config.crop_size)
     num_classes = config.model.decode_head.get('num_classes')
     drop_pretrained(config)
-    config.model.decode_head.num_classes = num_classes or ASSUMED_CLASSES
+    for _, head in heads(config.model):
+        head['num_classes'] = head.get('num_classes') or ASSUMED_CLASSES
     # On the meta device shapes are computed and numbers are not.
-    model = build(config.model).to('meta').eval()
+    with torch.device('meta'):
+        model = build(config.model).eval()
     channels = config.model.backbone.get('in_channels', 3)
     image = torch.empty(1, channels, *crop_size, device='meta')
 

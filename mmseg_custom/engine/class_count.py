@@ -11,13 +11,14 @@ def dataset_metainfo(dataset: dict) -> dict:
     """Classes and palette of a data set from its config, without reading a picture.
 
     Args:
-        dataset: the config of a data set, possibly inside wrappers that hold it as ``dataset``.
+        dataset: the config of a data set, possibly inside wrappers that hold it as ``dataset`` or
+            several as ``datasets``, of which the first counts.
 
     Returns:
         A dict with ``classes`` and ``palette`` where they are known, else an empty one.
     """
-    while 'dataset' in dataset and 'pipeline' not in dataset:
-        dataset = dataset['dataset']
+    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     cls = DATASETS.get(dataset['type']) if isinstance(dataset['type'], str) else dataset['type']
     if cls is None:
         return {}
@@ -26,7 +27,8 @@ def dataset_metainfo(dataset: dict) -> dict:
     return {**getattr(cls, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
 
 
-def _heads(model: dict) -> Iterator[tuple[str, dict]]:
+def heads(model: dict) -> Iterator[tuple[str, dict]]:
+    """Yield the dotted name and the config of each decode head, the auxiliary ones too."""
     for name in ('decode_head', 'auxiliary_head'):
         heads = model.get(name) or []
         if isinstance(heads, dict):
@@ -47,7 +49,7 @@ def fit_class_count(config: Config, loader: str = 'train_dataloader') -> None:
     classes = dataset_metainfo(config[loader]['dataset']).get('classes')
     if classes is None:
         return
-    for name, head in _heads(config.model):
+    for name, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = len(classes)
         elif head['num_classes'] != len(classes):

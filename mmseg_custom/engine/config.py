@@ -15,6 +15,7 @@ CONFIG_FOLDERS = (PACKAGE / 'configs', PACKAGE.parent / 'configs')
 # Setting the top-level key on the command line also sets every key of these names, anywhere in the
 # config, that still holds the same value: mmengine resolves `crop_size=crop_size` while it reads a
 # file, so a later override would otherwise reach nothing.
+# `max_epochs` is the other way to give the length; see `_count_epochs`.
 KNOBS = {
     'data_root': {'data_root'},
     'crop_size': {'crop_size', 'size', 'img_size'},
@@ -71,11 +72,18 @@ def load_config(name: str, cfg_options: list[str] | None = None) -> Config:
 
 def apply_options(config: Config, options: list[str]) -> None:
     """Apply ``KEY=VALUE`` strings to ``config`` in place; see :func:`load_config`."""
-    for option in options:
+    keys = [option.partition('=')[0] for option in options]
+    if {'max_iters', 'max_epochs'} <= set(keys):
+        raise ValueError('max_iters and max_epochs both give the length of a run; leave one out')
+    # The length first: it sets intervals that other options may set again.
+    for option in sorted(options, key=lambda option: not option.startswith('max_epochs=')):
         key, separator, _ = option.partition('=')
         if not separator or not key.strip('+'):
             raise ValueError(f"--cfg-options takes KEY=VALUE, but got '{option}'")
         value = _parse_value(option)
+        if key == 'max_epochs':
+            _count_epochs(config, value)
+            continue
         if key.startswith('+'):
             key = key[1:]
         else:
@@ -86,7 +94,7 @@ def apply_options(config: Config, options: list[str]) -> None:
             _replace(config._cfg_dict, KNOBS[key], config[key], value)
         config.merge_from_dict({key: value})
         if key == 'max_iters':
-            _shorten_warmup(config, value)
+            config.param_scheduler = shorten_warmup(config.get('param_scheduler', []), value)
 
 
 def _parse_value(option: str) -> Any:
@@ -120,19 +128,60 @@ def _replace(node: Any, names: set[str], old: Any, new: Any) -> None:
                 _replace(value, names, old, new)
 
 
-def _shorten_warmup(config: Config, max_iters: int) -> None:
-    """Let the warm-up take at most a tenth of the iterations; leave it out where that is none."""
-    schedulers = config.get('param_scheduler') or []
+def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
+    """Let the warm-up take at most a tenth of the iterations; leave it out where that is below two.
+
+    Args:
+        schedulers: configs that count iterations; the first is a warm-up if the second begins
+            where it ends. Changed in place.
+        max_iters: length of the run.
+
+    Returns:
+        Those that are left.
+    """
+    # In one iteration mmengine's LinearLR does not get past its start factor.
+    longest = max_iters // 10 if max_iters >= 20 else 0
     if not isinstance(schedulers, list) or len(schedulers) < 2:
-        return
-    warmup, longest = schedulers[0].get('end'), max_iters // 10
+        return schedulers
+    warmup = schedulers[0].get('end')
     if warmup is None or warmup <= longest or schedulers[1].get('begin') != warmup:
-        return
-    schedulers[0].end = longest
+        return schedulers
+    schedulers[0]['end'] = longest
     for scheduler in schedulers[1:]:
         if scheduler.get('begin') == warmup:
-            scheduler.begin = longest
-    config.param_scheduler = schedulers if longest else schedulers[1:]
+            scheduler['begin'] = longest
+    return schedulers if longest else schedulers[1:]
+
+
+def _count_epochs(config: Config, max_epochs: int) -> None:
+    """Turn the training into one of ``max_epochs`` epochs, validated and saved after each.
+
+    Warm-up stays in iterations. The schedule that lasts until the end loses its ``end``: how many
+    iterations an epoch has is known when the data set is, and the runner fills it in.
+
+    Raises:
+        ValueError: ``max_epochs`` is not a number of epochs.
+    """
+    if not isinstance(max_epochs, int) or isinstance(max_epochs, bool) or max_epochs < 1:
+        raise ValueError(f'max_epochs takes a whole number from 1 on, but got {max_epochs!r}')
+    config.pop('max_iters', None)
+    config.max_epochs = max_epochs
+    config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+    schedulers = config.get('param_scheduler', [])
+    if all('end' in scheduler for scheduler in schedulers):
+        last = max((scheduler['end'] for scheduler in schedulers), default=None)
+        for scheduler in schedulers:
+            if scheduler['end'] == last:
+                del scheduler['end']
+    if config.train_dataloader.sampler.type == 'InfiniteSampler':
+        config.train_dataloader.sampler.type = 'DefaultSampler'
+    config.merge_from_dict(
+        {
+            'log_processor.by_epoch': True,
+            'default_hooks.checkpoint.by_epoch': True,
+            'default_hooks.checkpoint.interval': 1,
+        }
+    )
 
 
 def check_key(config: Config, dotted_key: str) -> None:
@@ -167,7 +216,14 @@ def check_key(config: Config, dotted_key: str) -> None:
 def _runner_arguments() -> set[str]:
     from mmengine.runner import Runner
 
-    extra = {'compile', 'sync_bn', 'find_unused_parameters', 'tta_model', 'tta_pipeline'}
+    extra = {
+        'compile',
+        'max_epochs',
+        'sync_bn',
+        'find_unused_parameters',
+        'tta_model',
+        'tta_pipeline',
+    }
     return {*inspect.signature(Runner.__init__).parameters, *extra}
 
 

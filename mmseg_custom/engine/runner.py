@@ -1,5 +1,6 @@
 """mmengine's runner with a quiet console and checkpoints that must fit."""
 
+import copy
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from torch import nn
 
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
+from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.registry import RUNNERS
 from mmseg_custom.safe_loading import check_state_dict
 
@@ -26,7 +28,8 @@ class Runner(BaseRunner):
 
     The environment, the resolved config and the hook order go to the log file, not to the console;
     a checkpoint whose parameters do not fit the model is an error instead of a warning; a resumed
-    run follows the schedule of its config; resuming where there is nothing to resume says so.
+    run follows the schedule of its config; resuming where there is nothing to resume says so;
+    a run that counts epochs can have a warm-up that counts iterations.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -51,6 +54,19 @@ class Runner(BaseRunner):
         if isinstance(visualizer, dict):
             visualizer = {**visualizer, 'name': self.experiment_name}
         return super().build_visualizer(visualizer)
+
+    def build_param_scheduler(self, scheduler):
+        """Build the schedules as mmengine does.
+
+        Where the last one has no ``end`` (a run of ``max_epochs``) it ends with the run, whose
+        number of iterations is known only now, and the warm-up takes at most a tenth of them.
+        """
+        # Resuming passes the schedules that are built already.
+        if isinstance(scheduler, list) and all(isinstance(config, dict) for config in scheduler):
+            open_end = any('end' not in config for config in scheduler)
+            if open_end and not any(config.get('by_epoch', True) for config in scheduler):
+                scheduler = shorten_warmup(copy.deepcopy(scheduler), self.max_iters)
+        return super().build_param_scheduler(scheduler)
 
     def dump_config(self) -> None:
         """Write the resolved config: a training's into the work folder, a test's beside its log.

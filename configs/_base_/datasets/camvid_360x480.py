@@ -1,6 +1,6 @@
 # CamVid, SegNet's version: 367/101/233 road scenes of 480x360, 11 classes, void ignored.
 # Layout: images/{train,val,test}/*.jpg, annotations/{train,val,test}/*.png.
-_base_ = './loaders.py'
+_base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'CamVidDataset'
 data_root = 'data/camvid'
 crop_size = (360, 480)
@@ -17,23 +17,8 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=ratio, keep_ratio=True)
-                for ratio in (0.75, 1.0, 1.25, 1.5)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
+_base_.tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in (0.75, 1.0, 1.25, 1.5)
 ]
 train_dataloader = dict(
     batch_size=8,

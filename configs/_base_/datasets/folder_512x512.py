@@ -1,25 +1,11 @@
 # A folder of your own: images/<split>, masks/<split> (index PNG), dataset.yaml with the classes.
 # Train on another folder with --cfg-options data_root=path/to/folder; it needs the splits train and
 # val. Test on a third one with --cfg-options test_dataloader.dataset.split=test.
-_base_ = './loaders.py'
+_base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'FolderDataset'
 data_root = 'data/my_folder'
-crop_size = (512, 512)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
-]
+train_pipeline = _base_.train_pipeline
+test_pipeline = _base_.test_pipeline
 train_dataloader = dict(
     dataset=dict(type=dataset_type, data_root=data_root, split='train', pipeline=train_pipeline),
 )

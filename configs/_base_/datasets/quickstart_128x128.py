@@ -1,6 +1,6 @@
 # The synthetic data set of the quick start: 640/40/40 pictures of 128x128, 6 classes, written to
 # data_root on first use.
-_base_ = './loaders.py'
+_base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'QuickstartDataset'
 data_root = 'work_dirs/quickstart_data'
 crop_size = (128, 128)
@@ -15,20 +15,8 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in (1.0, 1.25)],
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
+_base_.tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in (1.0, 1.25)
 ]
 train_dataloader = dict(
     batch_size=4,

@@ -1,9 +1,6 @@
 # The quick start: minutes on two CPU cores.
 _base_ = './scratch_4k.py'
 max_iters = 600
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='PolyLR', eta_min=0.0, power=1.0, begin=50, end=max_iters, by_epoch=False),
-]
+_base_.param_scheduler[1].end = max_iters
 train_cfg = dict(max_iters=max_iters, val_interval=200)
 default_hooks = dict(checkpoint=dict(interval=200))

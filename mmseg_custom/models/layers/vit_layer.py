@@ -97,4 +97,5 @@ class ViTLayer(TransformerEncoderLayer):
 
 def stochastic_depth_rates(last_rate: float, num_layers: int) -> list[float]:
     """Return the drop-path rate of each layer: linear from 0 to ``last_rate``."""
-    return torch.linspace(0, last_rate, num_layers).tolist()
+    # On the CPU even where a model is built on the meta device, which has no numbers.
+    return torch.linspace(0, last_rate, num_layers, device='cpu').tolist()

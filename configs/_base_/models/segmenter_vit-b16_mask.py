@@ -1,0 +1,6 @@
+# Segmenter ViT-B/16 with the mask decoder.
+_base_ = './segmenter_vit-t16_mask.py'
+model = dict(
+    backbone=dict(embed_dims=768, num_heads=12),
+    decode_head=dict(in_channels=768, channels=768, embed_dims=768, num_heads=12),
+)

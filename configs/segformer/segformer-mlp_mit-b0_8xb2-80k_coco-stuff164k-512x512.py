@@ -1,0 +1,22 @@
+"""SegFormer-B0 with the MLP decoder of its authors on COCO-Stuff 164k, 512x512.
+
+Source:    https://arxiv.org/abs/2105.15203, table 1 and section 4.1; no config was published.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 2 pictures each.
+Published: mIoU 35.6 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segformer_mit-b0.py',
+    '../_base_/datasets/coco_stuff164k.py',
+    '../_base_/schedules/adamw_80k.py',
+    '../_base_/default_runtime.py',
+]
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b0_20220624-7e0fe6dd.pth'
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    decode_head=dict(type='SegformerMLPHead', num_classes=171),
+)
+train_dataloader = dict(batch_size=2, num_workers=2)

@@ -1,0 +1,24 @@
+"""SegFormer-B0 on Cityscapes, 1024x1024.
+
+Source:    https://arxiv.org/abs/2105.15203, table 1; OpenMMLab's config of the same name.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 3.64 GB each).
+Published: mIoU 76.54, multi-scale + flip 78.22 (OpenMMLab); 76.2 / 78.1 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segformer_mit-b0.py',
+    '../_base_/datasets/cityscapes_1024x1024.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/default_runtime.py',
+]
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b0_20220624-7e0fe6dd.pth'
+crop_size = _base_.crop_size
+data_preprocessor = dict(size=crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    decode_head=dict(num_classes=19),
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(768, 768)),
+)
+train_dataloader = dict(batch_size=1)

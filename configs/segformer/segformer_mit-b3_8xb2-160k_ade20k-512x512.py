@@ -1,0 +1,22 @@
+"""SegFormer-B3 on ADE20K, 512x512.
+
+Source:    https://arxiv.org/abs/2105.15203, table 1; OpenMMLab's config of the same name.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 2 pictures each (OpenMMLab: 8 x V100, 4.8 GB each).
+Published: mIoU 47.82, multi-scale + flip 48.81 (OpenMMLab); 49.4 / 50.0 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segformer_mit-b3.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/default_runtime.py',
+]
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b3_20220624-13b1141c.pth'
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    decode_head=dict(num_classes=150),
+)
+train_dataloader = dict(batch_size=2, num_workers=2)

@@ -1,0 +1,24 @@
+"""SegFormer-B5 on Cityscapes, 1024x1024.
+
+Source:    https://arxiv.org/abs/2105.15203, table 1; OpenMMLab's config of the same name.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 18.0 GB each).
+Published: mIoU 82.25, multi-scale + flip 83.48 (OpenMMLab); 82.4 / 84.0 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segformer_mit-b5.py',
+    '../_base_/datasets/cityscapes_1024x1024.py',
+    '../_base_/schedules/adamw_160k.py',
+    '../_base_/default_runtime.py',
+]
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b5_20220624-658746d9.pth'
+crop_size = _base_.crop_size
+data_preprocessor = dict(size=crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    decode_head=dict(num_classes=19),
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(768, 768)),
+)
+train_dataloader = dict(batch_size=1)

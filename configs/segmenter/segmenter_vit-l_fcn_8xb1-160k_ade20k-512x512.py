@@ -1,0 +1,26 @@
+"""Segmenter ViT-L/16 with the linear decoder on ADE20K, 512x512.
+
+Source:    https://arxiv.org/abs/2105.05633, with what OpenMMLab has for ViT-S.
+           At 512x512, unlike the mask decoder's config.
+Backbone:  AugReg L_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1, fine-tuned at 384.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 1 picture each.
+Published: mIoU 50.71 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segmenter_vit-l16_fcn.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/sgd_160k.py',
+    '../_base_/default_runtime.py',
+]
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/vit_large_p16_384_20220308-d4efb41d.pth'
+crop_size = _base_.crop_size
+data_preprocessor = dict(size=crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(img_size=crop_size, init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    decode_head=dict(num_classes=150),
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(480, 480)),
+)
+train_dataloader = dict(batch_size=1)
