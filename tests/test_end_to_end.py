@@ -100,7 +100,7 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
         )
     )
     assert 'mIoU' in tested
-    metrics = json.loads(next((tmp_path / 'test').glob('*/*.json')).read_text())
+    metrics = json.loads((tmp_path / 'test/report/metrics.json').read_text())['summary']
     assert 0 <= metrics['mIoU'] <= 100
     maps = sorted((tmp_path / 'maps').glob('*.png'))
     shown = sorted((tmp_path / 'shown').glob('*.png'))

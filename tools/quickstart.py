@@ -47,7 +47,7 @@ def main() -> None:
     out = work_dir / 'predictions'
     run('predict.py', config, checkpoint, picture, '--out-dir', out, '--overwrite')
 
-    metrics = json.loads(max((work_dir / 'test').glob('*/*.json')).read_text())
+    metrics = json.loads((work_dir / 'test/report/metrics.json').read_text())['summary']
     print(f'\nmIoU on the test pictures: {metrics["mIoU"]:.2f}')
     print(f'image / ground truth / prediction:  {min(shown.glob("*.png"))}')
     print(f'curves:                            {work_dir / "curves.png"}')

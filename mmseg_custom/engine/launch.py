@@ -125,9 +125,16 @@ def train(
         config.load_from = None
     elif resume and config.get('load_from'):
         config.resume = False
+    if launcher != 'none':
+        _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
     runner.train()
     return runner
+
+
+def _add_hook(config: Config, name: str, **arguments) -> None:
+    hook = dict(type=f'mmseg_custom.{name}', **arguments)
+    config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
 def _protect_checkpoints(work_dir: Path, allowed: bool) -> None:
@@ -182,9 +189,9 @@ def test(
         config.test_evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
     if out is not None:
         config.test_evaluator.output_dir = out
+        _add_hook(config, 'ImageFolderHook')
     if show_dir is not None:
-        paint = dict(type='mmseg_custom.PaintHook', out_dir=show_dir)
-        config.custom_hooks = [*config.get('custom_hooks', []), paint]
+        _add_hook(config, 'PaintHook', out_dir=show_dir)
     if tta:
         _enable_tta(config)
     return build_runner(config).test()
