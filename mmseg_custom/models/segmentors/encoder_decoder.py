@@ -17,8 +17,8 @@ Keys of ``test_cfg`` beyond mmseg's ``mode``, ``crop_size`` and ``stride``:
   into a dict, as metrics do. Test-time augmentation does not need it;
 - ``check_finite`` (True): refuse logits that are not finite, naming the picture.
 
-Key of ``train_cfg``: ``check_finite`` (False): the same for losses and images. It waits for the GPU
-in every step.
+Key of ``train_cfg``: ``check_finite``: the same for losses and images. Off by default on a GPU,
+where it waits for the result in every step, and on elsewhere.
 """
 
 import torch
@@ -90,10 +90,10 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             The losses and measures of all heads by name.
 
         Raises:
-            ValueError: ``train_cfg.check_finite`` is set and a loss is not finite.
+            ValueError: a loss is not finite, unless ``train_cfg.check_finite`` is off.
         """
         losses = super().loss(inputs, data_samples)
-        if (self.train_cfg or {}).get('check_finite', False):
+        if (self.train_cfg or {}).get('check_finite', inputs.device.type != 'cuda'):
             broken = [name for name, value in losses.items() if not value.isfinite().all()]
             if broken:
                 metas = [sample.metainfo for sample in data_samples]
