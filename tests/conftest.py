@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import mmseg_custom.registry  # noqa: F401  mends mmseg before a test file imports it
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
 
