@@ -5,7 +5,7 @@ Source:    https://arxiv.org/abs/2105.05633, with what OpenMMLab has for ViT-S.
 Backbone:  AugReg L_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1, fine-tuned at 384.
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each.
-Published: mIoU 50.71 (paper).
+Published: mIoU 50.71 (quoted from the paper by others; not checked against it).
 """
 
 _base_ = [

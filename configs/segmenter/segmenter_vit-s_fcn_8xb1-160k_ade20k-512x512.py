@@ -4,7 +4,7 @@ Source:    https://arxiv.org/abs/2105.05633; OpenMMLab's config of the same name
 Backbone:  AugReg S_16-i21k-300ep-lr_0.001-aug_light1-wd_0.03-do_0.0-sd_0.0, fine-tuned at 384.
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 1.78 GB each).
-Published: mIoU 45.75, multi-scale + flip 46.82 (OpenMMLab); 45.37 (paper).
+Published: mIoU 45.75, multi-scale + flip 46.82 (OpenMMLab).
 """
 
 _base_ = [

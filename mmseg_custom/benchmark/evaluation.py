@@ -193,7 +193,8 @@ def run_tool(folder: Path, side: str, options: Options) -> ToolRun:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f'{" ".join(command)} failed: {output.read_text()[-2000:]}')
-    log = json.loads(next(work_dir.glob('*/*.json')).read_text())
+    # In the folder of the run's time; the metric's report lies beside it.
+    log = json.loads(next(work_dir.glob('[0-9]*/*.json')).read_text())
     # Linux counts in KiB, macOS in bytes.
     return ToolRun(log, usage.ru_maxrss * (1 if sys.platform == 'darwin' else 1024))
 

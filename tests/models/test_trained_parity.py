@@ -94,7 +94,8 @@ def test_same_logits_losses_and_gradients(trained, size):
     assert (logits - want_logits).abs().max() <= 1e-9 * want_logits.abs().max()
     assert losses.keys() == want_losses.keys()
     for name, want in want_losses.items():
-        torch.testing.assert_close(losses[name].double(), want.double(), rtol=1e-9, atol=0)
+        tolerance = 1e-9 if 'loss' in name else 1e-6  # the accuracy is a share in single precision
+        torch.testing.assert_close(losses[name].double(), want.double(), rtol=tolerance, atol=0)
     largest = max(gradient.norm() for gradient in want_gradients.values())
     for name, want in want_gradients.items():
         assert (gradients[name] - want).norm() <= 1e-9 * largest, name
