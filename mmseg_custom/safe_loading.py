@@ -113,6 +113,24 @@ def _download(url: str, path: Path) -> str | None:
     return None
 
 
+def state_dict_of(checkpoint: object, name: str) -> Mapping:
+    """Return the parameters by name of a checkpoint, which may be nothing but them.
+
+    Args:
+        checkpoint: what a file holds.
+        name: what the message calls the file.
+
+    Raises:
+        ValueError: it is no dict.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(
+            f'{name} holds a {type(checkpoint).__name__}, expected a checkpoint: a dict with '
+            "'state_dict' and 'meta' as tools/train.py saves it"
+        )
+    return checkpoint.get('state_dict', checkpoint)
+
+
 def check_state_dict(
     model: torch.nn.Module, state_dict: Mapping, checkpoint_name: str, config_name: str
 ) -> None:

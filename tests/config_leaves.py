@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmseg_custom.engine.class_count import heads
 from mmseg_custom.engine.config import load_config
+from mmseg_custom.engine.launch import LOADERS
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
 LEAVES = sorted(p for p in CONFIG_DIR.rglob('*.py') if '_base_' not in p.parts)
@@ -61,7 +62,7 @@ def reduced(path: Path, root: Path, *options: str, thin: bool = True) -> Config:
     root.mkdir(parents=True, exist_ok=True)
     if path.stem.endswith('_folder'):
         (root / 'dataset.yaml').write_text('classes: [a, b, c]\n')
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for name in LOADERS:
         loader = config[name]
         loader.update(num_workers=0, persistent_workers=False)
         if loader.dataset.type != 'QuickstartDataset':

@@ -27,8 +27,6 @@ from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, register_all
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
 
 @pytest.fixture(autouse=True)
 def scope():
@@ -43,7 +41,7 @@ def test_class_count_is_the_data_sets(path):
     if path.stem.endswith('_folder'):
         assert stated is None, 'the number of classes of a folder is only known from the folder'
         return
-    for loader in LOADERS:
+    for loader in launch.LOADERS:
         meta = dataset_metainfo(config[loader].dataset)
         assert len(meta['classes']) == len(meta['palette']) == stated
 
@@ -81,7 +79,7 @@ def test_schedules_end_at_max_iters(path):
 def test_top_level_pipelines_are_the_loaders(path):
     """What a reader of the resolved config sees first is what the loaders have."""
     config = resolved(path)
-    for name, loader in zip(('train_pipeline', 'test_pipeline', 'test_pipeline'), LOADERS):
+    for name, loader in zip(('train_pipeline', 'test_pipeline', 'test_pipeline'), launch.LOADERS):
         for dataset in members(config[loader].dataset):
             assert dataset.pipeline == config[name]
 

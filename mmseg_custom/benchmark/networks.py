@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Batch:
     samples: list[SegDataSample]
 
 
-class Network:
+class Network(ABC):
     """A model with the calls that the benchmark times.
 
     Attributes:
@@ -62,13 +63,13 @@ class Network:
     def __init__(self, name: str, model: nn.Module, same_weights: bool):
         self.name, self.model, self.same_weights = name, model, same_weights
 
+    @abstractmethod
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits as the model's forward pass gives them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Return the training loss, a scalar."""
-        raise NotImplementedError
 
     def train_step(self, batch: Batch, dtype: torch.dtype) -> Callable[[], object]:
         """Return a function that takes one training step with AdamW.

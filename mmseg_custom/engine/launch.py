@@ -107,8 +107,8 @@ def train(
     if tensorboard:
         if importlib.util.find_spec('tensorboard') is None:
             raise ModuleNotFoundError(
-                '--tensorboard needs tensorboard, which is not installed: '
-                'pip install "mmseg_custom[tensorboard]"'
+                '--tensorboard needs tensorboard, which is not installed; run: '
+                'pip install tensorboard'
             )
         config.visualizer.vis_backends = [
             *config.visualizer.vis_backends,
@@ -185,8 +185,9 @@ def test(
         config.pop(key, None)
     config.load_from = checkpoint
     config.compile = compile or config.get('compile', False)
-    if config.test_evaluator.get('type') == 'IoUMetric':
-        config.test_evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
+    evaluator = config.test_evaluator
+    if isinstance(evaluator, dict) and evaluator.get('type') == 'IoUMetric':
+        evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
     if out is not None:
         config.test_evaluator.output_dir = out
         _add_hook(config, 'ImageFolderHook')
@@ -202,7 +203,7 @@ def _enable_tta(config: Config) -> None:
         if key not in config:
             raise ValueError(
                 f'--tta needs {key}, which {config.filename} does not have; copy it from '
-                'configs/_base_/datasets/camvid_360x480.py or leave --tta out'
+                'configs/_base_/datasets/pipelines.py or leave --tta out'
             )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.tta_model.module = config.model

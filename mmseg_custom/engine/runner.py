@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -19,7 +18,7 @@ from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.registry import RUNNERS
-from mmseg_custom.safe_loading import check_state_dict
+from mmseg_custom.safe_loading import check_state_dict, state_dict_of
 
 
 @RUNNERS.register_module()
@@ -100,15 +99,11 @@ class Runner(BaseRunner):
                 are missing, unexpected, or have another shape.
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
-        if not isinstance(checkpoint, Mapping):
-            raise ValueError(
-                f'{filename} holds a {type(checkpoint).__name__}, expected a checkpoint: a dict '
-                'with a state_dict, as tools/train.py saves it'
-            )
+        state_dict_of(checkpoint, str(filename))  # before anything asks it for a key
         if self._resume:
             _check_resumable(checkpoint, filename)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        state_dict = checkpoint.get('state_dict', checkpoint)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)  # may replace the parameters
+        state_dict = state_dict_of(checkpoint, str(filename))
         for pattern, replacement in revise_keys:
             state_dict = {re.sub(pattern, replacement, key): v for key, v in state_dict.items()}
         model = _unwrap(self.model)

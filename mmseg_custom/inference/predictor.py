@@ -20,7 +20,7 @@ from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.class_count import dataset_metainfo
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
-from mmseg_custom.safe_loading import check_state_dict
+from mmseg_custom.safe_loading import check_state_dict, state_dict_of
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
 
@@ -51,15 +51,10 @@ def load_model(
     if 'model' not in config:
         raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
     weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
-    if not isinstance(weights, Mapping):
-        raise ValueError(
-            f'checkpoint {checkpoint} holds a {type(weights).__name__}; expected a dict with '
-            "'state_dict' and 'meta' as tools/train.py saves it"
-        )
+    state_dict = state_dict_of(weights, str(checkpoint))
     register_all()
     dataset_meta = _dataset_meta(weights, config, str(checkpoint))
     model = _build(config, len(dataset_meta['classes']))
-    state_dict = weights.get('state_dict', weights)
     check_state_dict(model, state_dict, str(checkpoint), config_name)
     model.load_state_dict({key.removeprefix('module.'): v for key, v in state_dict.items()})
 

@@ -4,14 +4,12 @@
 _base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'FolderDataset'
 data_root = 'data/my_folder'
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
 train_dataloader = dict(
-    dataset=dict(type=dataset_type, data_root=data_root, split='train', pipeline=train_pipeline),
+    dataset=dict(
+        type=dataset_type, data_root=data_root, split='train', pipeline=_base_.train_pipeline
+    )
 )
 val_dataloader = dict(
-    dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline)
+    dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=_base_.test_pipeline)
 )
-test_dataloader = dict(
-    dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline)
-)
+test_dataloader = val_dataloader
