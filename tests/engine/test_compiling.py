@@ -69,7 +69,7 @@ def test_backbone_and_all_heads_are_compiled():
 
 @pytest.mark.slow
 def test_a_compiled_run_is_the_same_run(run_tool, tmp_path):
-    """Training, validation and test, with random choices off, which a compiler draws differently."""
+    """With random choices off: a compiler draws other numbers."""
     config = 'quickstart/segformer_mit-b0_quickstart.py'
     options = (
         *('--cfg-options', f'data_root={tmp_path / "data"}', 'max_iters=6', 'crop_size=(64,64)'),
