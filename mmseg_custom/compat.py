@@ -37,6 +37,7 @@ UPSTREAM_LOG_LINES = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Exp name: ',
+    'paramwise_options -- ',
 )
 # What each launcher sets in every process, and what to start where nothing did.
 LAUNCHERS = {
