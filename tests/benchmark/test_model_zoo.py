@@ -54,7 +54,7 @@ def test_published_numbers(header, expected):
 
 
 def test_wrong_headers_say_what_to_write(tmp_path):
-    with pytest.raises(ValueError, match='expected "Published: none" or .*, got "Published: good"'):
+    with pytest.raises(ValueError, match='expected "Published: none", .*, got "Published: good"'):
         published_accuracy('Published: good', B0)
     (tmp_path / 'bare.py').write_text('crop_size = (8, 8)\n')
     with pytest.raises(ValueError, match=r'bare\.py has no header'):
