@@ -99,6 +99,10 @@ def test_wrong_options_are_said(pictures, tmp_path):
     config = reduced(QUICK, pictures, tmp_path)
     with pytest.raises(ValueError, match='--show-dir write class maps'):
         launch.test(config, 'none.pth', str(tmp_path), show_dir='shown')
+    config = reduced(IMAGENET[0], pictures, tmp_path, 'max_epochs=1')
+    config.train_dataloader.batch_size = 13
+    with pytest.raises(ValueError, match=r'batch_size=13 with drop_last=True, .* 12 pictures; set'):
+        launch.train(config, str(tmp_path / 'run'))
     config.model.head.num_classes = 7
     with pytest.raises(
         ValueError, match=r'num_classes=7 .* 5 classes; set model.head.num_classes=5'
