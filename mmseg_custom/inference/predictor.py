@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.class_count import dataset_metainfo
 from mmseg_custom.engine.config import drop_pretrained, load_config
+from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.safe_loading import check_state_dict, state_dict_of
 from mmseg_custom.visualization.rendering import check_image, colour_table
@@ -52,6 +53,7 @@ def load_model(
         raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
     weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
     state_dict = state_dict_of(weights, str(checkpoint))
+    keep_freed_memory()
     register_all()
     dataset_meta = _dataset_meta(weights, config, str(checkpoint))
     model = _build(config, len(dataset_meta['classes']))
