@@ -39,6 +39,7 @@ UPSTREAM_LOG_LINES = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Exp name: ',
+    'paramwise_options -- ',
 )
 
 

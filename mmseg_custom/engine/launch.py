@@ -180,7 +180,12 @@ def test(
 
     Returns:
         The metrics, in percent.
+
+    Raises:
+        ValueError: pictures of class maps are asked for, but the model names one class per picture.
     """
+    if (out or show_dir) and 'decode_head' not in config.model:
+        raise ValueError('--out and --show-dir write class maps, which a classifier does not have')
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
     for key in TRAINING_KEYS:
