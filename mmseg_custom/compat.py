@@ -189,63 +189,46 @@ def _safe_loader() -> bool:
 
 
 @_fix(
-    reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU',
-    until='mmengine initialises gloo on a CPU',
+    reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU; '
+    "without torchrun, srun or mpirun it ends in KeyError: 'RANK' and the like",
+    until='mmengine initialises gloo on a CPU and says what has to start the processes',
 )
-def _init_dist_on_cpu() -> bool:
-    import torch
-    from mmengine.dist import utils
-
-    if torch.cuda.is_available():
-        return False
-    upstream = utils.init_dist
-
-    def init_dist(launcher, backend='nccl', **kwargs):
-        if launcher != 'pytorch' or not torch.distributed.is_available():
-            return upstream(launcher, backend=backend, **kwargs)
-        kwargs.pop('init_backend', None)
-        timeout = kwargs.pop('timeout', None)
-        if timeout is not None:
-            from datetime import timedelta
-
-            kwargs['timeout'] = timedelta(seconds=timeout)
-        os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
-        return torch.distributed.init_process_group('gloo', **kwargs)
-
-    _replace_init_dist(init_dist)
-    return True
-
-
-def _replace_init_dist(function: Callable) -> None:
+def _init_dist() -> bool:
     import mmengine.dist
     import mmengine.runner.runner
+    import torch
 
-    for module in (mmengine.dist.utils, mmengine.dist, mmengine.runner.runner):
-        module.init_dist = function
-
-
-@_fix(
-    reason="without torchrun, srun or mpirun --launcher ends in KeyError: 'RANK' and the like",
-    until='mmengine says what has to start the processes',
-)
-def _init_dist_without_launcher() -> bool:
-    from mmengine.dist import utils
-
-    if any(variable in os.environ for variable, _ in LAUNCHERS.values()):
+    on_cpu = not torch.cuda.is_available()
+    if not on_cpu and any(variable in os.environ for variable, _ in LAUNCHERS.values()):
         return False
-    upstream = utils.init_dist
+    upstream = mmengine.dist.utils.init_dist
 
-    def init_dist(launcher, *args, **kwargs):
+    def init_dist(launcher, backend='nccl', **kwargs):
         variable, fix = LAUNCHERS.get(launcher, (None, None))
         if variable is not None and variable not in os.environ:
             raise ValueError(
                 f'--launcher {launcher} expects the environment variable {variable}, which is not '
                 f'set; start with {fix}, or leave --launcher out for one process'
             )
-        return upstream(launcher, *args, **kwargs)
+        if on_cpu and launcher == 'pytorch' and torch.distributed.is_available():
+            return _init_gloo(**kwargs)
+        return upstream(launcher, backend=backend, **kwargs)
 
-    _replace_init_dist(init_dist)
+    for module in (mmengine.dist.utils, mmengine.dist, mmengine.runner.runner):
+        module.init_dist = init_dist
     return True
+
+
+def _init_gloo(init_backend: str = 'torch', timeout: float | None = None, **kwargs) -> None:
+    """Start gloo with the arguments of mmengine's ``init_dist``; ``timeout`` in seconds."""
+    from datetime import timedelta
+
+    from torch.distributed import init_process_group
+
+    if timeout is not None:
+        kwargs['timeout'] = timedelta(seconds=timeout)
+    os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
+    init_process_group('gloo', **kwargs)
 
 
 @_fix(
