@@ -128,7 +128,8 @@ def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
             name = str(key)
             hint = did_you_mean(OTHER_NAMES.get(name.lower(), name), keys)
             known = f'(known: {", ".join(keys)})'
-            raise ValueError(f"{where}: unknown key '{key}'; {hint}{' ' * bool(hint)}{known}")
+            offer = f'; {hint}' if hint else ''
+            raise ValueError(f"{where}: unknown key '{key}'{offer} {known}")
     checks = {'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index}
     return {
         key: checks[key](value, where) if key in checks else str(value)

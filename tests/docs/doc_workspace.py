@@ -69,7 +69,7 @@ def shorten(arguments: list[str]) -> list[str]:
     if name == 'predict.py':
         return arguments
     options = [f'{loader}.num_workers=0' for loader in LOADERS]
-    options += [f'{loader}.dataset.indices=2' for loader in LOADERS[1:]]
+    options += [f'{loader}.dataset.indices=1' for loader in LOADERS[1:]]
     options += ['crop_size=(64,64)']
     if name == 'train.py':
         epochs = 'max_epochs=1' in arguments
@@ -151,13 +151,17 @@ def run_script(text: str, folder: Path, server: Path, timeout: float = 280) -> s
     Raises:
         AssertionError: a command failed.
     """
-    path = os.pathsep.join(
-        [str(server / 'bin'), str(Path(sys.executable).parent), os.environ['PATH']]
-    )
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join([str(server / 'bin'), here, os.environ['PATH']])
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
-    environment = {**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT), 'PORT': port}
+    environment = {
+        **os.environ,
+        **{'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PORT': port},
+        # What torchrun starts its processes with.
+        'PYTHON_EXEC': str(server / 'bin/python'),
+    }
     command = ['bash', '-euo', 'pipefail', '-c', substituted(text)]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout

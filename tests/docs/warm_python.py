@@ -9,6 +9,7 @@ environment and exit status of its own, with the caller's output streams. The st
 import json
 import os
 import runpy
+import signal
 import socket
 import sys
 import traceback
@@ -39,19 +40,28 @@ def serve(path: str, rewrite: Callable[[list[str]], list[str]]) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
+        # Nobody waits for the children that answer.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while True:
             connection, _ = listener.accept()
-            with connection:
-                _, streams, _, _ = socket.recv_fds(connection, 1, len(STREAMS))
-                request = json.loads(connection.makefile('rb').read())
-                child = os.fork()
-                if child == 0:
-                    listener.close()
-                    _run(request, streams, rewrite)
-                for stream in streams:
-                    os.close(stream)
-                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                connection.sendall(str(status).encode())
+            # Each request in a process of its own: a launcher asks again while it is served.
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _answer(connection, rewrite)
+            connection.close()
+
+
+def _answer(connection: socket.socket, rewrite: Callable) -> None:
+    """Run one request in a child and send its exit status; does not return."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, len(STREAMS))
+    request = json.loads(connection.makefile('rb').read())
+    child = os.fork()
+    if child == 0:
+        _run(request, streams, rewrite)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    connection.sendall(str(status).encode())
+    os._exit(0)
 
 
 def _run(request: dict, streams: list[int], rewrite: Callable) -> None:
@@ -78,6 +88,8 @@ def _run(request: dict, streams: list[int], rewrite: Callable) -> None:
 
 
 def _be_python(arguments: list[str], python_path: list[str]) -> None:
+    if arguments[0] == '-u':
+        arguments = arguments[1:]
     first = arguments[0]
     sys.argv = arguments[1:] if first in ('-m', '-c') else arguments
     here = str(Path(first).resolve().parent) if sys.argv is arguments else os.getcwd()
