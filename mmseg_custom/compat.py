@@ -11,10 +11,12 @@ import importlib.machinery
 import importlib.util
 import os
 import pickle
+import re
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 INSTALL_HINTS = {
     'torch': 'pip install torch',
@@ -31,6 +33,7 @@ UPSTREAM_WARNINGS = (
     'Detected pickle protocol',
     # MKL follows OMP_NUM_THREADS, which tools/torchrun.sh sets.
     'Setting MKL_NUM_THREADS',
+    'Fail to import ``MultiScaleDeformableAttention``',
 )
 UPSTREAM_LOG_LINES = (
     'The prefix is not set in metric class',
@@ -100,12 +103,19 @@ def has_compiled_mmcv() -> bool:
     return spec is not None and spec.loader is not None
 
 
+def _mmseg_needs_operators() -> bool:
+    """Whether a module of ``mmseg.models`` imports ``mmcv.ops`` unguarded, from its source."""
+    package = Path(importlib.util.find_spec('mmseg').submodule_search_locations[0])
+    files = (package / 'models').rglob('*.py')
+    return any(re.search(r'^from mmcv\.ops', file.read_text('utf-8'), re.M) for file in files)
+
+
 @_fix(
     reason='mmcv-lite has no compiled operators, and mmseg.models imports modules that want them',
     until='mmseg imports mmcv.ops only where it is used',
 )
 def _mmcv_ext() -> bool:
-    if has_compiled_mmcv():
+    if has_compiled_mmcv() or not _mmseg_needs_operators():
         return False
     stand_in = types.ModuleType('mmcv._ext')
     # mmengine asks find_spec() whether operators exist: a spec without a loader answers no.
@@ -185,6 +195,26 @@ def _safe_loader() -> bool:
     CheckpointLoader.register_scheme(
         prefixes=('http://', 'https://'), loader=load_from_http, force=True
     )
+    return True
+
+
+@_fix(
+    reason='loaders of addresses such as open-mmlab:// call the unsafe ones past the registry of '
+    'loaders; those of the maintained fork share a function that falls back to weights_only=False',
+    until='all of them load with weights_only=True and nothing else',
+)
+def _safe_inner_loaders() -> bool:
+    import torch
+    from mmengine.runner import checkpoint
+
+    registered = checkpoint.CheckpointLoader._schemes
+    checkpoint.load_from_local, checkpoint.load_from_http = registered[''], registered['https://']
+
+    def safe_torch_load(file, map_location=None, weights_only=True):
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = safe_torch_load
     return True
 
 

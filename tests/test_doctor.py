@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def run_doctor(folder) -> subprocess.CompletedProcess:
     """Run the doctor where ``folder`` is searched before this environment's packages."""
@@ -32,6 +34,7 @@ def write_metadata(folder, name, version, *lines):
     (info / 'METADATA').write_text('\n'.join(text) + '\n')
 
 
+@pytest.mark.provider
 def test_reports_and_ends_with_zero(tmp_path):
     result = run_doctor(tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
