@@ -28,3 +28,14 @@ def test_help_imports_nothing_heavy(tool):
     usage, _, imported = done.stdout.partition('imported:')
     assert usage.startswith('usage:')
     assert set(imported.split()) & set(HEAVY) == set()
+
+
+def test_plots_are_not_imported_before_they_are_drawn():
+    code = (
+        'import sys\n'
+        'from mmseg_custom.registry import register_all\n'
+        'register_all()\n'
+        'print("matplotlib.colors" in sys.modules)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == 'False', done.stderr
