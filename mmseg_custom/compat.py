@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INSTALL_HINTS = {
-    'torch': 'pip install torch',
+    'torch': 'pip install "torch>=2.6"',
     'mmengine': 'pip install "mmengine>=0.10.7"',
     'mmcv': 'pip install "mmcv-lite>=2.1,<2.2"',
-    'mmsegmentation': 'pip install mmsegmentation==1.2.2',
+    'mmsegmentation': 'pip install "mmsegmentation==1.2.2"',
 }
 
 

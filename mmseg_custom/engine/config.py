@@ -60,14 +60,20 @@ def load_config(name: str, cfg_options: list[str] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: no such config.
-        ValueError: an override is not ``KEY=VALUE`` or its key is unknown, or a module of
-            ``custom_imports`` cannot be imported.
+        ValueError: an override is not ``KEY=VALUE`` or its key is unknown, a module of
+            ``custom_imports`` cannot be imported, or two bases have one key.
     """
     path = find_config(name)
     try:
         config = ReadableConfig.of(Config.fromfile(path))
     except ImportError as error:
         raise ValueError(_failed_import(error, name)) from error
+    except KeyError as error:
+        if 'Duplicate key' not in str(error):
+            raise
+        raise ValueError(
+            f'config {name}: {error.args[0]}; let one of the bases be the base of the other'
+        ) from error
     if 'default_scope' in config and config.default_scope is None:
         config.default_scope = SCOPE
     apply_options(config, cfg_options or [])

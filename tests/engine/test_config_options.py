@@ -17,6 +17,14 @@ def test_config_is_found_below_configs_and_nearest_is_offered():
         find_config('segformer_mit-b0_1xb8_camvid.py')
 
 
+def test_one_key_in_two_bases_is_one_line(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / f'{name}.py').write_text('max_iters = 5\n')
+    (tmp_path / 'leaf.py').write_text("_base_ = ['a.py', 'b.py']\n")
+    with pytest.raises(ValueError, match='Duplicate keys.*max_iters.*let one of the bases'):
+        load_config(str(tmp_path / 'leaf.py'))
+
+
 def test_crop_size_reaches_everything_that_had_it():
     config = load_config(ADE, ['crop_size=(256,256)'])
     crops = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'RandomCrop']
