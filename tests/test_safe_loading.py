@@ -15,6 +15,7 @@ from mmseg_custom.registry import register_all
 from mmseg_custom.safe_loading import check_state_dict, load_from_http, load_from_local
 
 register_all()
+pytestmark = pytest.mark.provider
 
 
 class ByReduce:
@@ -121,3 +122,25 @@ def test_check_state_dict_names_what_does_not_fit():
     wrong = {'weight': torch.zeros(3, 4), 'scale': torch.zeros(1)}
     with pytest.raises(ValueError, match=r'checkpoint f does not fit config c: 1 of 2 parameters'):
         check_state_dict(model, wrong, 'f', 'c')
+
+
+@pytest.mark.parametrize('address', ['open-mmlab://hostile', 'mmcls://hostile'])
+def test_other_addresses_do_not_run_code(tmp_path, monkeypatch, address):
+    """mmengine turns them into a file or an URL and reads that past the registered loaders."""
+    from mmengine.runner import checkpoint
+
+    marker = tmp_path / 'ran'
+    with open(tmp_path / 'evil.pth', 'wb') as file:
+        pickle.dump({'state_dict': ByReduce(marker)}, file, protocol=2)
+    monkeypatch.setenv('MMSEG_CUSTOM_WEIGHTS', str(tmp_path))
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    table = {'hostile': 'http://127.0.0.1:9/evil.pth'}
+    monkeypatch.setattr(checkpoint, 'get_external_models', lambda: table)
+    monkeypatch.setattr(checkpoint, 'get_mmcls_models', lambda: table)
+    with pytest.raises(ValueError, match='was refused: its pickle asks for'):
+        CheckpointLoader.load_checkpoint(address)
+    local = {'hostile': str(tmp_path / 'evil.pth')}
+    monkeypatch.setattr(checkpoint, 'get_external_models', lambda: local)
+    with pytest.raises(pickle.UnpicklingError):
+        CheckpointLoader.load_checkpoint('open-mmlab://hostile')
+    assert not marker.exists(), 'the pickle ran code'

@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_custom.datasets.palette import distinct_palette
-from mmseg_custom.engine.class_count import dataset_metainfo
+from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.safe_loading import check_state_dict, state_dict_of
@@ -155,11 +155,9 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     drop_pretrained(config)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
-    for name in ('decode_head', 'auxiliary_head'):
-        heads = config.model.get(name) or []
-        for head in [heads] if isinstance(heads, dict) else heads:
-            if head.get('num_classes') is None:
-                head['num_classes'] = num_classes
+    for _, head in heads(config.model):
+        if head.get('num_classes') is None:
+            head['num_classes'] = num_classes
     with _scope(config):
         return MODELS.build(config.model)
 
