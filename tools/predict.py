@@ -38,8 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.predictor import load_model
 
     jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
-    model = load_model(load_config(args.config, args.cfg_options), args.checkpoint, args.device)
+    config = load_config(args.config, args.cfg_options)
+    report = []
+    model = load_model(config, args.checkpoint, args.device, show=report.append)
     check_writable(args.out_dir)
+    print(*report, file=sys.stderr)
     done, failed = [], []
     for result in predict_files(model, jobs, args.opacity):
         if result.error:
