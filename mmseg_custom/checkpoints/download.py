@@ -8,15 +8,13 @@ from urllib.parse import urlparse
 
 import torch
 
-from mmseg_custom.checkpoints.reading import load_from_local
-
 WEIGHTS_FOLDER_VARIABLE = 'MMSEG_CUSTOM_WEIGHTS'
 # The first digits of the file's SHA-256.
 HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 
 
-def load_from_http(url: str, map_location=None, **kwargs) -> dict:
-    """Download a checkpoint to the cache folder once per machine, then read it safely.
+def local_copy(url: str) -> Path:
+    """Download a file to the cache folder once per machine, and return its path there.
 
     A file of the same name in the folder that ``MMSEG_CUSTOM_WEIGHTS`` names is taken first. Where
     the name ends in a hash, as OpenMMLab's do (``-7e0fe6dd.pth``), a download must have it.
@@ -24,15 +22,6 @@ def load_from_http(url: str, map_location=None, **kwargs) -> dict:
     Raises:
         FileNotFoundError: the download failed; the message names the file and the folder to put it.
             Every process raises it.
-    """
-    return load_from_local(local_copy(url), map_location)
-
-
-def local_copy(url: str) -> Path:
-    """Download a file to the cache folder once per machine, and return its path there.
-
-    Raises:
-        FileNotFoundError: as in :func:`load_from_http`.
     """
     from mmengine.dist import get_dist_info
 

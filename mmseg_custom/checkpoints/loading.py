@@ -12,7 +12,6 @@ from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
-from mmseg_custom.checkpoints.sources import resolve
 
 # Parameters that exist once per class.
 _OF_CLASSES = re.compile(
@@ -96,7 +95,7 @@ def open_weights(source: str | os.PathLike) -> Weights:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, could run code, is incomplete, or has no counterpart here.
     """
-    return convert(read(resolve(source)))
+    return convert(read(source))
 
 
 def load_weights(

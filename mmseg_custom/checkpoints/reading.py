@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from mmseg_custom.checkpoints.sources import resolve
+
 ALLOWED_GLOBALS_VARIABLE = 'MMSEG_CUSTOM_ALLOW_GLOBALS'
 # What a folder's weights are called, best first.
 WEIGHT_FILES = ('model.safetensors', 'pytorch_model.bin', 'checkpoint.pth')
@@ -59,11 +61,14 @@ class RawCheckpoint:
 def read(path: str | os.PathLike) -> RawCheckpoint:
     """Read a checkpoint file, or a folder with one, and the small files that belong to it.
 
+    Args:
+        path: path, link or name of published weights.
+
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: it cannot be read, could run code, or holds no parameters.
     """
-    path = Path(path).expanduser()
+    path = resolve(path)
     file = _weights_in(path) if path.is_dir() else path
     content = load_from_local(file, 'cpu')
     state_dict = state_dict_of(content, str(path))
@@ -125,7 +130,7 @@ def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
     """Read a checkpoint file; of a pickle only tensors, numbers, strings and log buffers.
 
     Args:
-        filename: path of a ``.pth``, ``.bin``, ``.safetensors`` or ``.npz`` file.
+        filename: path, link or name of a ``.pth``, ``.bin``, ``.safetensors`` or ``.npz`` file.
         map_location: as in :func:`torch.load`.
 
     Returns:
@@ -133,19 +138,24 @@ def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
         ``meta``.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or it cannot be downloaded.
         ValueError: the file is not a checkpoint, is truncated, or holds a pickle that needs more
             than tensors, numbers, strings and mmengine's log buffers.
     """
-    path = Path(filename).expanduser()
+    path = resolve(filename)
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
+        raise FileNotFoundError(f'checkpoint {path} is a folder, expected a file')
     container = _container(path)
     if container == 'safetensors':
         return _read_safetensors(path, map_location)
     if container == 'npz':
         return _read_npz(path)
     return _read_torch(path, map_location)
+
+
+def load_from_http(url: str, map_location=None, **kwargs) -> dict:
+    """Read a checkpoint that :func:`~mmseg_custom.checkpoints.sources.resolve` downloads."""
+    return load_from_local(url, map_location)
 
 
 def _container(path: Path) -> str:

@@ -12,7 +12,7 @@ import mmengine.dist
 import pytest
 import torch
 
-from mmseg_custom.checkpoints.download import load_from_http
+from mmseg_custom.checkpoints.reading import load_from_http
 from mmseg_custom.registry import register_all
 
 register_all()

@@ -93,7 +93,7 @@ def timm(folder):
 
 
 def rstrudel(folder):
-    path = write_rstrudel(folder / 'run', RstrudelSegmenter(num_classes=19))
+    path = write_rstrudel(folder / 'theirs', RstrudelSegmenter(num_classes=19))
     return SEGMENTER, path, [*SMALL_VIT, *MASK, NEW]
 
 

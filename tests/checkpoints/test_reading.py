@@ -12,8 +12,12 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_custom import compat
-from mmseg_custom.checkpoints.download import load_from_http
-from mmseg_custom.checkpoints.reading import check_state_dict, load_from_local, read
+from mmseg_custom.checkpoints.reading import (
+    check_state_dict,
+    load_from_http,
+    load_from_local,
+    read,
+)
 from mmseg_custom.registry import register_all
 
 register_all()

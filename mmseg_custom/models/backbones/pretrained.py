@@ -6,6 +6,14 @@ from torch import nn
 from mmseg_custom.checkpoints.loading import load_weights
 
 
+def pretrained_checkpoint(init_cfg: dict | list[dict] | None) -> str | None:
+    """The checkpoint that an initialisation as in mmengine names, if it names one."""
+    configs = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    return next(
+        (one['checkpoint'] for one in configs if one and one.get('type') == 'Pretrained'), None
+    )
+
+
 def load_pretrained(model: nn.Module, init_cfg: dict | list[dict] | None) -> bool:
     """Load what ``dict(type='Pretrained', checkpoint=...)`` names, if it names something.
 
@@ -21,13 +29,12 @@ def load_pretrained(model: nn.Module, init_cfg: dict | list[dict] | None) -> boo
         FileNotFoundError: there is no such checkpoint.
         ValueError: the checkpoint does not fill the model.
     """
-    configs = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
-    found = [one for one in configs if one and one.get('type') == 'Pretrained']
-    if not found:
+    checkpoint = pretrained_checkpoint(init_cfg)
+    if checkpoint is None:
         return False
     load_weights(
         model,
-        found[0]['checkpoint'],
+        checkpoint,
         model_name=f'the {type(model).__name__} of the config',
         show=lambda text: print_log(text, logger='current'),
     )
