@@ -151,10 +151,25 @@ def load_weights(
     model.load_state_dict(
         {name.removeprefix(prefix): given[name] for name in report.loaded}, strict=False
     )
-    report.notes = find_differences(weights.description, described)
+    report.notes = [
+        *_what_is_new(report, described),
+        *find_differences(report.description, described),
+    ]
     if show is not None:
         show(str(report))
     return report
+
+
+def _what_is_new(report: LoadReport, model: Description) -> list[str]:
+    lines = []
+    if model.has_decoder and not report.description.has_decoder and report.new:
+        lines.append('the decoder is new: the file has none')
+    if report.wrong_shape:
+        lines.append(
+            f'the classifier is new: the file has {report.description.num_classes} classes, the '
+            f'model {model.num_classes}'
+        )
+    return lines
 
 
 def _with_article(kind: str) -> str:

@@ -35,6 +35,7 @@ def test_the_table_says_what_became_of_each_parameter(nvlabs):
     assert table['decode_head'] == ['14', '2', '2', '2']
     assert report.new == report.wrong_shape
     assert report.new == ['decode_head.conv_seg.weight', 'decode_head.conv_seg.bias']
+    assert lines[-1] == 'the classifier is new: the file has 5 classes, the model 7'
 
 
 def test_another_class_count_needs_to_be_asked_for(nvlabs):
@@ -68,6 +69,7 @@ def test_a_backbone_is_no_segmentor(mit_path):
         load_weights(model, mit_path)
     report = load_weights(model, mit_path, new_decoder=True)
     assert all(name.startswith('decode_head.') for name in report.new) and report.new
+    assert report.notes == ['the decoder is new: the file has none']
     assert all(name.startswith('backbone.') for name in report.loaded)
 
 
