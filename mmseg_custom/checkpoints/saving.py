@@ -45,9 +45,9 @@ def serialise(state_dict: Mapping[str, Tensor], meta: Mapping, suffix: str) -> b
     if suffix == '.safetensors':
         from safetensors.torch import save
 
-        # safetensors refuses tensors that share memory.
+        # safetensors refuses tensors that share memory, and writes several keys in any order.
         tensors = {name: value.clone() for name, value in tensors.items()}
-        return save(tensors, {'format': 'pt', 'meta': json.dumps(meta)})
+        return save(tensors, {'meta': json.dumps(meta)})
     buffer = io.BytesIO()
     torch.save({'state_dict': tensors, 'meta': json.loads(json.dumps(meta))}, buffer)
     return buffer.getvalue()

@@ -4,6 +4,12 @@ import pytest
 import torch
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same networks in each run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def images():
     """Float pictures of shape (2, 3, 64, 64), normalised."""

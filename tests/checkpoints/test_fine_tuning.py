@@ -140,6 +140,7 @@ def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool)
     assert 'the file has 19 classes, the model 6' in line and 'new_classes=True' in line
 
 
+@pytest.mark.slow
 def test_a_backbone_cannot_be_tested(tmp_path, data_root, run_tool):
     config, path, options = nvlabs_backbone(tmp_path)
     options = [*SHORT, *options, f'data_root={data_root}']
