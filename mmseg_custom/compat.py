@@ -11,8 +11,10 @@ import importlib.machinery
 import importlib.util
 import os
 import pickle
+import re
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +40,14 @@ UPSTREAM_LOG_LINES = (
     '"HardDiskBackend" is the alias',
     'Exp name: ',
 )
+
+
+def ignore_upstream_warnings() -> None:
+    """Silence warnings about what a user cannot change."""
+    for message in UPSTREAM_WARNINGS:
+        warnings.filterwarnings('ignore', message=re.escape(message))
+
+
 # What each launcher sets in every process, and what to start where nothing did.
 LAUNCHERS = {
     'pytorch': ('RANK', 'bash tools/dist_train.sh CONFIG GPUS (or torchrun)'),

@@ -14,7 +14,7 @@ TESTS = sorted((ROOT / 'tests').rglob('*.py'))
 
 # A part may import parts of a lower layer, and itself; never its siblings.
 LAYERS = [
-    {'checkpoints'},
+    {'checkpoints', 'host_memory'},
     {'compat'},
     {'registry'},
     {'visualization'},

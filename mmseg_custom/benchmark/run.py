@@ -23,6 +23,7 @@ from mmseg_custom.benchmark.timing import (
     measure_ceilings,
     synchronizer,
 )
+from mmseg_custom.benchmark.workers import remote_steps
 
 PEERS = ('mmseg', 'hf', 'smp')
 TASKS = (*DEFAULT_BATCH, 'eval')
@@ -48,6 +49,8 @@ class Options:
         min_seconds: how long a measurement lasts at least, about.
         threads: of PyTorch on a CPU; ``None`` leaves them as they are.
         pictures: how many pictures the task ``eval`` has.
+        keep_memory: whose process keeps freed memory on a CPU: ``none``, ``ours`` (as our tools
+            do and others do not) or ``both``.
     """
 
     task: str
@@ -62,6 +65,7 @@ class Options:
     min_seconds: float = 0.1
     threads: int | None = None
     pictures: int = 24
+    keep_memory: str = 'ours'
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,7 @@ def _peers(options: Options, name: str) -> list[str]:
 
 def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Result:
     device = torch.device(options.device)
-    size = options.size or DEFAULT_SIZE.get(options.task, (512, 512))
-    batch_size = options.batch or DEFAULT_BATCH[options.task]
+    size, batch_size = _size(options), _batch(options)
     config = model_config(name, size, slide=options.task == 'slide')
     peers = _peers(options, name)
     report(f'{name}: building ours and {", ".join(peers)}')
@@ -213,12 +216,13 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
         listed = ', '.join(f'{key} {value:.1e}' for key, value in sorted(values.items()))
         listed = f'largest relative difference: {listed}' if listed else 'it has its own weights'
         report(f'{name}: ours against {peer}: {listed}')
-    timing = interleave(
-        {contender.network.name: contender.step for contender in contenders},
-        options.rounds,
-        min_seconds=options.min_seconds,
-        synchronize=synchronizer(device),
-    )
+    with _timed_steps(options, name, contenders, compiled) as steps:
+        timing = interleave(
+            steps,
+            options.rounds,
+            min_seconds=options.min_seconds,
+            synchronize=synchronizer(device),
+        )
     measurements = [
         _measure(contender, cost, timing, ceilings, contender.network in compiled, device)
         for contender, cost in zip(contenders, costs, strict=True)
@@ -228,6 +232,38 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
         for network in networks[1:]
     ]
     return Result(options.task, name, size, batch_size, measurements, comparisons)
+
+
+def _timed_steps(options: Options, model: str, contenders: list[Contender], compiled):
+    """Steps by contender: on a CPU each in a process of its own, on a GPU in this one."""
+    if options.device != 'cpu':
+        return nullcontext({c.network.name: c.step for c in contenders})
+    keeps = {'none': (), 'ours': ('ours',), 'both': ('ours', *options.against)}
+    return remote_steps(
+        {
+            name: dict(
+                task=options.task,
+                model=model,
+                contender=name,
+                size=_size(options),
+                batch=_batch(options),
+                dtype=DTYPES[options.dtype],
+                compiled=contender.network in compiled,
+                keep_memory=name in keeps[options.keep_memory],
+                threads=torch.get_num_threads(),
+            )
+            for contender in contenders
+            for name in (contender.network.name,)
+        }
+    )
+
+
+def _size(options: Options) -> tuple[int, int]:
+    return options.size or DEFAULT_SIZE.get(options.task, (512, 512))
+
+
+def _batch(options: Options) -> int:
+    return options.batch or DEFAULT_BATCH[options.task]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
+from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, register_all
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -33,6 +34,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
         PermissionError: the work folder cannot be written to.
         ValueError: the heads' number of classes is not the data set's.
     """
+    keep_freed_memory()
     register_all()
     init_default_scope(config.get('default_scope', 'mmseg_custom'))
     config.launcher = launcher

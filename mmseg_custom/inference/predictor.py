@@ -20,6 +20,7 @@ from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.class_count import dataset_metainfo
 from mmseg_custom.engine.config import drop_pretrained, load_config
+from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
@@ -53,6 +54,7 @@ def load_model(
     if 'model' not in config:
         raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
     weights = open_weights(checkpoint)
+    keep_freed_memory()
     register_all()
     dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
     model = _build(config, len(dataset_meta['classes']))

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmseg_custom.models.layers import row_blocks
+from mmseg_custom.models.decode_heads import segformer_head
+from mmseg_custom.models.layers import linear_norm, row_blocks
 from mmseg_custom.registry import MODELS
 
 SegformerHead, SegformerMLPHead = MODELS.get('SegformerHead'), MODELS.get('SegformerMLPHead')
@@ -88,6 +89,30 @@ def assert_same(ours, stock, **maps):
 def test_numbers_of_the_stock_head(mode, sizes, channels_last):
     ours, stock = (getattr(head, mode)() for head in stock_pair())
     assert_same(ours, stock, sizes=sizes, channels_last=channels_last)
+
+
+@pytest.mark.parametrize(
+    'norm',
+    [
+        dict(type='BN'),
+        dict(type='BN', momentum=None),
+        dict(type='BN', affine=False),
+        dict(type='BN', track_running_stats=False),
+    ],
+    ids=lambda norm: list(norm)[-1],
+)
+def test_batch_statistics_follow_from_those_of_a_narrow_input(norm, monkeypatch):
+    folded = []
+    original = linear_norm.fold_batch_statistics
+    monkeypatch.setattr(
+        segformer_head,
+        'fold_batch_statistics',
+        lambda conv, pixels: folded.append(pixels.shape[1]) or original(conv, pixels),
+    )
+    ours, stock = (head.train() for head in stock_pair(channels=32, norm_cfg=norm))
+    for _ in range(2):
+        assert_same(ours, stock)
+    assert folded == [8, 16, 8, 16], 'the two narrow levels of 8, 16, 40 and 64 channels'
 
 
 ROWWISE = [

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
+import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from mmseg_custom.models.layers.token_map import (
     pixels_to_map,
     pointwise,
     pointwise_map,
+    to_map,
     to_pixels,
+    to_tokens,
 )
 
 
@@ -90,6 +93,11 @@ class LevelFusionHead(DecodeHead):
 
     def cls_seg(self, feat: Tensor) -> Tensor:
         """Classify each pixel of a map (N, channels, h, w); logits (N, out_channels, h, w)."""
-        if self.dropout is not None:
-            feat = self.dropout(feat)
-        return pointwise_map(feat, self.conv_seg)
+        if self.dropout is None or not self.training:
+            return pointwise_map(feat, self.conv_seg)
+        # Dropping channels of a picture is the same as dropping them from its classifier, which is
+        # far smaller than the map. On ones of this shape dropout draws the same numbers.
+        kept = self.dropout(feat.new_ones(*feat.shape[:2], 1, 1)).flatten(1)
+        weight = self.conv_seg.weight.flatten(1) * kept[:, None]
+        logits = torch.baddbmm(self.conv_seg.bias, to_tokens(feat), weight.transpose(1, 2))
+        return to_map(logits, feat.shape[2:])
