@@ -34,7 +34,7 @@ def describe_model(model: nn.Module, prefix: str = '') -> Description:
     backbone = getattr(model, 'backbone', model)
     heads = getattr(backbone, 'num_heads', None)
     if description.family == 'mit' and isinstance(heads, list | tuple):
-        description.heads = tuple(heads)
+        description.heads, description.strides = tuple(heads), tuple(backbone.strides)
     elif description.family == 'vit':
         attention = getattr(next(iter(backbone.layers), None), 'attn', None)
         description.heads = (attention.num_heads,) if hasattr(attention, 'num_heads') else ()

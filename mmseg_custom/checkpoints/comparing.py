@@ -66,6 +66,11 @@ def _backbone_misfit(file: Description, model: Description) -> str | None:
             f'the file has {_numbers(file.heads)} attention heads, the model '
             f'{_numbers(model.heads)}; set model.backbone.num_heads={wanted}'
         )
+    if file.strides and model.strides and file.strides != model.strides:
+        return (
+            f'the file has strides {_numbers(file.strides)}, the model {_numbers(model.strides)}; '
+            f'set model.backbone.strides={list(file.strides)}'
+        )
     return None
 
 

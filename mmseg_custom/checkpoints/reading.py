@@ -75,7 +75,8 @@ def read(path: str | os.PathLike) -> RawCheckpoint:
     tensors = {str(key).removeprefix('module.'): value for key, value in state_dict.items()}
     if not any(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise ValueError(f'{path} holds no parameters; expected tensors by name')
-    metadata = {'meta': content.get('meta') or {}}
+    meta = content.get('meta')
+    metadata = {'meta': meta if isinstance(meta, Mapping) else {}}
     for key, name in SIDE_FILES.items():
         if (file.parent / name).is_file():
             metadata[key] = _read_side_file(file.parent / name)

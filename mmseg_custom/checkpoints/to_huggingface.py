@@ -137,7 +137,7 @@ def _config(description: Description, weights: Weights) -> dict:
         'hidden_sizes': list(description.dims),
         'num_attention_heads': list(description.heads),
         'patch_sizes': [shape(stage, '0.projection.weight')[2] for stage in stages],
-        'strides': [4, 2, 2, 2][: len(stages)],
+        'strides': list(description.strides or (4, 2, 2, 2)),
         'sr_ratios': [reduction[2] if reduction else 1 for reduction in reductions],
         'mlp_ratios': [size // dim for size, dim in zip(hidden, description.dims, strict=True)],
         'hidden_act': 'gelu',

@@ -13,6 +13,7 @@ from generated_weights import (
 )
 from reference_networks import NVlabsMiT, NVlabsSegFormer, RstrudelSegmenter, TimmViT
 
+from mmseg_custom.checkpoints.loading import open_weights
 from mmseg_custom.datasets.synthetic import generate_quickstart_dataset
 
 SEGFORMER = 'configs/quickstart/segformer_mit-b0_quickstart.py'
@@ -127,7 +128,10 @@ def test_quick_start_from_weights(tmp_path, data_root, run_tool, case):
     backbone = next(line for line in lines if line[:1] == ['backbone'])
     assert int(backbone[1]) > 20 and backbone[2] == '-', 'not the whole backbone was loaded'
     assert 'train 2/2' in result.stdout
-    assert (tmp_path / 'run/iter_2.pth').is_file()
+    saved = open_weights(tmp_path / 'run/iter_2.pth').description
+    assert saved.source == 'this project' and saved.classes[0] == 'background'
+    # What no parameter shows was recorded.
+    assert saved.heads and saved.eps and saved.mean
 
 
 def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool):
@@ -138,6 +142,18 @@ def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool)
     assert result.returncode == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith('error')]
     assert 'the file has 19 classes, the model 6' in line and 'new_classes=True' in line
+
+
+@pytest.mark.slow
+def test_weights_of_another_source_are_tested(tmp_path, data_root, run_tool):
+    network = NVlabsSegFormer(num_classes=6)
+    path = save(network, tmp_path / 'segformer.pth', meta={'CLASSES': list('abcdef')})
+    options = [*SHORT, *SMALL_MIT, MLP, f'data_root={data_root}']
+    arguments = ['test.py', SEGFORMER, path, '--work-dir', tmp_path / 'run']
+    options.append('test_dataloader.dataset.indices=2')
+    result = run_tool(*arguments, '--cfg-options', *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'segmentor of NVlabs' in result.stdout and 'mIoU' in result.stdout
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ from generated_weights import assert_close, augreg_arrays, build, save, segforme
 from reference_networks import NVlabsMiT, NVlabsSegFormer, TimmViT, randomised
 
 from mmseg_custom.checkpoints.adapt import change_channels, resize_positions
+from mmseg_custom.checkpoints.comparing import options_of
 from mmseg_custom.checkpoints.loading import load_weights
+from mmseg_custom.engine.config import load_config
 
 
 @pytest.fixture
@@ -177,6 +179,26 @@ def test_recorded_epsilons_are_compared(tmp_path):
     assert load_weights(build(segformer()), path).notes == []
     (note,) = load_weights(build(segformer(norm_cfg=dict(type='LN', eps=1e-3))), path).notes
     assert 'norm 1e-06 in the file, 0.001 in the model' in note
+
+
+def test_the_printed_options_give_the_numbers(nvlabs):
+    """As a user copies them to the command line."""
+    from mmseg_custom.checkpoints.loading import open_weights
+
+    weights = open_weights(nvlabs)
+    weights.description.mean, weights.description.std = (1.0, 2.0, 3.5), (4.0, 5.0, 6.0)
+    options = [option.strip('"') for option in options_of(weights.description)]
+    small = ['embed_dims=8', 'num_layers=[1,1,1,1]', 'num_heads=[1,2,5,8]']
+    config = load_config(
+        'configs/quickstart/segformer_mit-b0_quickstart.py',
+        [
+            *(f'model.backbone.{option}' for option in small),
+            *('model.decode_head.in_channels=[8,16,40,64]', 'model.decode_head.num_classes=5'),
+            *options,
+        ],
+    )
+    config.model.decode_head.norm_cfg.type = 'BN'
+    assert load_weights(build(config.model), weights).notes == []
 
 
 def test_batch_norms_without_a_counter(tmp_path):

@@ -38,6 +38,7 @@ class Description:
         dims: channels of each stage; one number for a ViT.
         heads: attention heads of each stage.
         patch_size: side of a ViT's patch in pixels; of the first stage's for MiT.
+        strides: distance between the patches of each stage of MiT; empty where it is not said.
         in_channels: channels of the input image.
         head: ``conv``, ``mlp``, ``mask``, ``linear``, ``classification`` or None.
         width: channels of the decoder.
@@ -58,6 +59,7 @@ class Description:
     dims: tuple[int, ...] = ()
     heads: tuple[int, ...] = ()
     patch_size: int | None = None
+    strides: tuple[int, ...] = ()
     in_channels: int | None = None
     head: str | None = None
     width: int | None = None

@@ -133,6 +133,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
         raise ValueError(f"config.json has hidden_act='{config['hidden_act']}', expected 'gelu'")
     if config.get('num_attention_heads'):
         description.heads = tuple(config['num_attention_heads'])
+    description.strides = tuple(config.get('strides') or ())
     description.classes = _class_names(config.get('id2label') or {}, description.num_classes)
     if 'preprocessor' in metadata:
         found = read_processor(metadata['preprocessor'])

@@ -108,11 +108,6 @@ def from_ours(
     return renamed, unknown
 
 
-def knows(name: str, entries: Sequence[Entry]) -> bool:
-    """Whether the table has this name of theirs."""
-    return _find(name, entries) is not None
-
-
 def _find(name: str, entries: Sequence[Entry]) -> tuple[Entry, int, str] | None:
     for entry in entries:
         for part, pattern in enumerate(entry.parts):

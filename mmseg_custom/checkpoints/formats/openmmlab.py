@@ -45,7 +45,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     if isinstance(recorded, Mapping):
         recorded = Description.from_dict(recorded)
         description.source = recorded.source or 'this project'
-        for key in ('heads', 'eps', 'mean', 'std', 'image_size', 'reduce_labels'):
+        for key in ('heads', 'strides', 'eps', 'mean', 'std', 'image_size', 'reduce_labels'):
             value = getattr(recorded, key)
             if value not in (None, (), {}):
                 setattr(description, key, value)

@@ -143,6 +143,17 @@ def test_heads_are_read_from_the_config(tmp_path):
         load_weights(ours_for(SMALL), tmp_path / 'theirs')
 
 
+def test_strides_are_read_from_the_config(tmp_path):
+    peer().save_pretrained(tmp_path / 'theirs')
+    config = json.loads((tmp_path / 'theirs/config.json').read_text())
+    config['strides'] = [2, 2, 2, 2]
+    (tmp_path / 'theirs/config.json').write_text(json.dumps(config))
+    with pytest.raises(
+        ValueError, match=r'strides 2, 2, 2, 2, the model 4, 2, 2, 2; set .*strides'
+    ):
+        load_weights(ours_for(SMALL), tmp_path / 'theirs')
+
+
 def test_a_trained_segformer_becomes_a_folder(tmp_path, images):
     """Ours to theirs, with the image processor's file and what differs."""
     ours = randomised(build(segformer()))

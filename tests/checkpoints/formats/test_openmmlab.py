@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from generated_weights import build, save, segformer, segmenter
 from reference_networks import randomised
@@ -8,9 +9,17 @@ from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.registry import MODELS, register_all
 
 
-def test_a_stock_segmentors_file_is_computed_with_the_same_numbers(tmp_path, images):
+@pytest.mark.parametrize(
+    ('config', 'head'),
+    [
+        (segformer(head=dict(type='SegformerHead'), patch_norm_cfg=None, sr_norm_cfg=None), 'conv'),
+        (segmenter('mask', img_size=64), 'mask'),
+        (segmenter('linear', img_size=64), 'linear'),
+    ],
+    ids=['conv', 'mask', 'linear'],
+)
+def test_a_stock_segmentors_file_is_computed_with_the_same_numbers(tmp_path, images, config, head):
     register_all()
-    config = segformer(head=dict(type='SegformerHead'), patch_norm_cfg=None, sr_norm_cfg=None)
     own = ('patch_norm_cfg', 'sr_norm_cfg')
     backbone = {key: value for key, value in config['backbone'].items() if key not in own}
     stock_config = dict(config, backbone=backbone, type='mmseg.EncoderDecoder', _scope_='mmseg')
@@ -18,7 +27,7 @@ def test_a_stock_segmentors_file_is_computed_with_the_same_numbers(tmp_path, ima
     path = save(stock, tmp_path / 'x.pth', meta={'dataset_meta': {'classes': tuple('abcde')}})
     ours = build(config)
     report = load_weights(ours, path)
-    assert report.description.head == 'conv' and report.description.classes == tuple('abcde')
+    assert report.description.head == head and report.description.classes == tuple('abcde')
     assert not (report.new or report.unused or report.notes)
     with torch.no_grad():
         wanted, logits = stock(images), ours(images, mode='tensor')
