@@ -36,13 +36,20 @@ def describe_model(model: nn.Module, prefix: str = '') -> Description:
     if description.family == 'mit' and isinstance(heads, list | tuple):
         description.heads, description.strides = tuple(heads), tuple(backbone.strides)
     elif description.family == 'vit':
-        attention = getattr(next(iter(backbone.layers), None), 'attn', None)
-        description.heads = (attention.num_heads,) if hasattr(attention, 'num_heads') else ()
+        num_heads = _num_heads(backbone)
+        description.heads = () if num_heads is None else (num_heads,)
+    if description.head == 'mask':
+        description.decoder_heads = _num_heads(model.decode_head)
     preprocessor = getattr(model, 'data_preprocessor', None)
     if isinstance(getattr(preprocessor, 'mean', None), Tensor):
         description.mean = tuple(preprocessor.mean.flatten().tolist())
         description.std = tuple(preprocessor.std.flatten().tolist())
     return description
+
+
+def _num_heads(transformer: nn.Module) -> int | None:
+    attention = getattr(next(iter(transformer.layers), None), 'attn', None)
+    return getattr(attention, 'num_heads', None)
 
 
 def _epsilons(model: nn.Module, prefix: str, family: str | None) -> dict[str, float]:

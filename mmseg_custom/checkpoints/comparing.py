@@ -111,6 +111,11 @@ def _head_misfit(file: Description, model: Description, new_classes: bool) -> st
             f'the file has {HEADS[file.head]}, the model has {HEADS[model.head]}; '
             f'{_HEAD_OPTIONS[file.head]}'
         )
+    if file.decoder_heads not in (None, model.decoder_heads):
+        return (
+            f"the file's decoder has {file.decoder_heads} attention heads, the model's "
+            f'{model.decoder_heads}; set model.decode_head.num_heads={file.decoder_heads}'
+        )
     if file.width != model.width:
         return (
             f"the file's decoder is {file.width} wide, the model's {model.width}; set "

@@ -42,6 +42,7 @@ class Description:
         in_channels: channels of the input image.
         head: ``conv``, ``mlp``, ``mask``, ``linear``, ``classification`` or None.
         width: channels of the decoder.
+        decoder_heads: attention heads of the mask decoder.
         num_classes: of the head.
         eps: of the layer norms, by ``patch_norm`` and ``sr_norm`` (MiT), ``norm`` (the other norms
             of the backbone) and ``head_norm``; empty where the file does not tell.
@@ -63,6 +64,7 @@ class Description:
     in_channels: int | None = None
     head: str | None = None
     width: int | None = None
+    decoder_heads: int | None = None
     num_classes: int | None = None
     eps: dict[str, float] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None

@@ -45,7 +45,16 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     if isinstance(recorded, Mapping):
         recorded = Description.from_dict(recorded)
         description.source = recorded.source or 'this project'
-        for key in ('heads', 'strides', 'eps', 'mean', 'std', 'image_size', 'reduce_labels'):
+        for key in (
+            'heads',
+            'decoder_heads',
+            'strides',
+            'eps',
+            'mean',
+            'std',
+            'image_size',
+            'reduce_labels',
+        ):
             value = getattr(recorded, key)
             if value not in (None, (), {}):
                 setattr(description, key, value)
@@ -126,6 +135,8 @@ def _describe_head(description: Description, shapes: Shapes) -> None:
         description.head = 'other'
     if description.head == 'mask':
         description.num_classes = shapes[found][1]
+        if description.heads and shapes[found][2:] == description.dims:
+            description.decoder_heads = description.heads[0]
         return
     classifier = found if description.head == 'classification' else 'decode_head.conv_seg.weight'
     if classifier in shapes:

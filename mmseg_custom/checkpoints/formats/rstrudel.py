@@ -67,6 +67,9 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     if description.head != 'mask':
         description.eps = {'norm': EPS['norm']}
     description.heads = (int(network['n_heads']),)
+    if description.head == 'mask':
+        # segm/model/factory.py gives each head of the decoder 64 channels.
+        description.decoder_heads = description.dims[0] // 64 or None
     normalisation = network.get('normalization', 'vit')
     if normalisation not in NORMALISATIONS:
         raise ValueError(

@@ -15,6 +15,7 @@ from generated_weights import (
 from reference_networks import RstrudelSegmenter, TimmViT, randomised
 
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
+from mmseg_custom.checkpoints.publish import convert_file
 
 # Ti_16-i21k-300ep ... .npz: names and shapes.
 OFFICIAL_TI16 = {
@@ -179,6 +180,24 @@ def test_heads_of_another_number(tmp_path):
     np.savez(tmp_path / 'vit.npz', **augreg_arrays(TimmViT()))
     with pytest.raises(ValueError, match=r'3 attention heads, the model 4; set .*num_heads=3'):
         load_weights(build(vit(num_heads=4)), tmp_path / 'vit.npz')
+
+
+def test_heads_of_the_mask_decoder(tmp_path):
+    sizes = dict(channels=192, depth=12, heads=3, side=16, image=32)
+    path = write_rstrudel(tmp_path / 'run', RstrudelSegmenter(**sizes))
+    config = segmenter(embed_dims=192, num_layers=12, patch_size=16)
+    config['decode_head'].update(in_channels=192, channels=192, embed_dims=192, num_heads=6)
+    reason = r"decoder has 3 attention heads, the model's 6; set model.decode_head.num_heads=3"
+    with pytest.raises(ValueError, match=reason):
+        load_weights(build(config), path)
+    # The size of the published one says it, too, in a file without a word about heads.
+    convert_file(path, tmp_path / 'x.pth', 'rstrudel')
+    weights = torch.load(tmp_path / 'x.pth')['state_dict']
+    torch.save(weights, tmp_path / 'plain.pth')
+    with pytest.raises(ValueError, match=reason):
+        load_weights(build(config), tmp_path / 'plain.pth')
+    config['decode_head']['num_heads'] = 3
+    assert load_weights(build(config), tmp_path / 'plain.pth').new == []
 
 
 def test_a_backbone_without_final_norm(tmp_path):
