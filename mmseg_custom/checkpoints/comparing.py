@@ -80,29 +80,25 @@ def _numbers(values: tuple[int, ...]) -> str:
 
 def _size_options(file: Description, model: Description) -> list[str]:
     """Values of the config that give the model the backbone of the file."""
-    if file.family != model.family:
+    if file.family != model.family or not file.heads:
         return []
-    options = []
-    if file.family == 'mit':
-        if not file.heads:
-            return []
-        if file.dims != model.dims:
-            options.append(f'model.backbone.embed_dims={file.dims[0] // file.heads[0]}')
-        if file.depths != model.depths:
-            options.append(f'model.backbone.num_layers={list(file.depths)}'.replace(' ', ''))
-        if file.dims != model.dims and model.has_decoder:
-            options.append(f'model.decode_head.in_channels={list(file.dims)}'.replace(' ', ''))
-    else:
-        if file.dims != model.dims:
-            options.append(f'model.backbone.embed_dims={file.dims[0]}')
-            if model.has_decoder:
-                options.append(f'model.decode_head.in_channels={file.dims[0]}')
-                options.append(f'model.decode_head.channels={file.dims[0]}')
-        if file.depths != model.depths:
-            options.append(f'model.backbone.num_layers={file.depths[0]}')
-    if options:
-        options[0] = f'set {options[0]}'
-    return options
+    mit, other_dims = file.family == 'mit', file.dims != model.dims
+    options = {}
+    if other_dims:
+        options['backbone.embed_dims'] = file.dims[0] // (file.heads[0] if mit else 1)
+    if file.depths != model.depths:
+        options['backbone.num_layers'] = list(file.depths) if mit else file.depths[0]
+    if other_dims and not mit:
+        options['backbone.num_heads'] = file.heads[0]
+    if other_dims and model.has_decoder:
+        options['decode_head.in_channels'] = list(file.dims) if mit else file.dims[0]
+        if not mit:
+            options['decode_head.channels'] = file.dims[0]
+        if model.head == 'mask':
+            options['decode_head.embed_dims'] = file.dims[0]
+            options['decode_head.num_heads'] = file.decoder_heads or file.heads[0]
+    texts = [f'model.{name}={value}'.replace(' ', '') for name, value in options.items()]
+    return [f'set {texts[0]}', *texts[1:]] if texts else []
 
 
 def _head_misfit(file: Description, model: Description, new_classes: bool) -> str | None:

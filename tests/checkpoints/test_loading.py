@@ -1,4 +1,5 @@
 import copy
+import re
 
 import pytest
 import torch
@@ -88,6 +89,21 @@ def test_another_size_names_the_options(tmp_path):
         'the file holds MiT-B2 weights, the model is MiT-B0; set model.backbone.embed_dims=64, '
         'model.backbone.num_layers=[3,4,6,3], model.decode_head.in_channels=[64,128,320,512]'
     ) in str(caught.value)
+
+
+def test_another_vit_names_the_options(tmp_path):
+    source = build(segmenter(embed_dims=192, num_layers=12))
+    weights = {k: v for k, v in source.state_dict().items() if k.startswith('backbone.')}
+    torch.save(weights, tmp_path / 'vit.pth')
+    with pytest.raises(ValueError) as caught:
+        load_weights(build(segmenter()), tmp_path / 'vit.pth', new_decoder=True)
+    message = str(caught.value)
+    assert 'holds ViT-Ti/8 weights, the model is ViT of depth 2 and width 24/8; set ' in message
+    options = re.findall(r'model\.(\w+)\.(\w+)=(\d+)', message)
+    config = segmenter()
+    for part, key, value in options:
+        config[part][key] = int(value)
+    assert load_weights(build(config), tmp_path / 'vit.pth', new_decoder=True).loaded
 
 
 def test_another_family(mit_path):
