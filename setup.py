@@ -55,6 +55,7 @@ setup(
         'filelock',
         'pillow',
         'pyyaml',
+        'safetensors',
         'rich',
         'packaging',
         'ftfy',

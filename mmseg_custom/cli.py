@@ -23,15 +23,42 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='override config keys, e.g. train_dataloader.batch_size=4 data_root=my/folder; '
         'lists as key="[a,b]"; +key=value adds a key that the config does not have',
     )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show the whole stack when something goes wrong'
-    )
+    add_traceback_argument(parser)
 
 
 def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and the ``--local-rank`` that some launchers append."""
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def convert(
+    argv: list[str] | None, source: str, source_help: str, keep_classifier: bool = False
+) -> None:
+    """Convert the checkpoint of one source as a command line ``SRC DST`` says.
+
+    Args:
+        argv: the command line.
+        source: whose checkpoints the tool takes.
+        source_help: what ``SRC`` is.
+        keep_classifier: as in :func:`mmseg_custom.checkpoints.publish.convert_file`.
+    """
+    parser = argparse.ArgumentParser(description=f'Convert weights of {source} to our names.')
+    parser.add_argument('src', help=source_help)
+    parser.add_argument('dst', help='file to write: .pth or .safetensors')
+    add_traceback_argument(parser)
+    args = parser.parse_args(argv)
+    from mmseg_custom.checkpoints.publish import convert_file, describe_conversion
+
+    weights = convert_file(args.src, args.dst, source, keep_classifier)
+    print(describe_conversion(weights, args.dst))
+
+
+def add_traceback_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--traceback``."""
+    parser.add_argument(
+        '--traceback', action='store_true', help='show the whole stack when something goes wrong'
+    )
 
 
 def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None) -> None:

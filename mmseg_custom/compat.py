@@ -199,7 +199,7 @@ def _safe_globals() -> bool:
 def _safe_loader() -> bool:
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from mmseg_custom.safe_loading import load_from_http, load_from_local
+    from mmseg_custom.checkpoints.reading import load_from_http, load_from_local
 
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.register_scheme(

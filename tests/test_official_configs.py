@@ -1,8 +1,9 @@
 """Our ADE20K and Cityscapes configs are OpenMMLab's of the same name, but for what is listed here.
 
 Differences that are meant: AdamW is fused; ``pos_block``, which matches no parameter, is gone; the
-pretrained file stands at the backbone, by its name in our table; runs keep the best checkpoint; and
-whether label 0 is ignored is said by the data set alone.
+pretrained file stands at the backbone, by its name in our table; ViT's patch embedding has the bias
+that the published files have; runs keep the best checkpoint; and whether label 0 is ignored is said
+by the data set alone.
 """
 
 from pathlib import Path
@@ -45,6 +46,8 @@ def normal_model(config: Config) -> dict:
         model['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': url}
     init = model['backbone']['init_cfg']
     init['checkpoint'] = find(init['checkpoint']).urls[0]
+    if model['backbone']['type'] == 'VisionTransformer':
+        model['backbone'].setdefault('patch_bias', True)
     return model
 
 

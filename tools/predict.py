@@ -35,14 +35,17 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f'--opacity {args.opacity}: expected 0 (picture) to 1 (classes only)')
     from mmseg_custom.engine.config import load_config
     from mmseg_custom.host_memory import keep_freed_memory
-    from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
+    from mmseg_custom.inference.prediction_files import describe, plan_jobs, predict_files
     from mmseg_custom.inference.predictor import load_model
     from mmseg_custom.writing import check_writable
 
     keep_freed_memory()
     jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
-    model = load_model(load_config(args.config, args.cfg_options), args.checkpoint, args.device)
+    config = load_config(args.config, args.cfg_options)
+    report = []
+    model = load_model(config, args.checkpoint, args.device, show=report.append)
     check_writable(args.out_dir, '--out-dir')
+    print(*report, file=sys.stderr)
     done, failed = [], []
     for result in predict_files(model, jobs, args.opacity):
         if result.error:
@@ -61,17 +64,6 @@ def main(argv: list[str] | None = None) -> None:
         for result in failed:
             print(f'  {result.error}', file=sys.stderr)
         sys.exit(1)
-
-
-def describe(result, classes: tuple[str, ...], count: int = 3) -> str:
-    """One line: picture, size, time, the most frequent classes, where the overlay lies."""
-    frequent = sorted(zip(result.shares, classes), key=lambda pair: -pair[0])[:count]
-    shares = ', '.join(f'{name} {100 * share:.1f} %' for share, name in frequent if share > 0)
-    width, height = result.size
-    return (
-        f'{result.job.image}  {width}x{height}  {result.latency_ms:.0f} ms  {shares}  -> '
-        f'{result.job.overlay}'
-    )
 
 
 if __name__ == '__main__':

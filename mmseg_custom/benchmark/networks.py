@@ -196,7 +196,7 @@ def _mmseg(name: str, config, ours: nn.Module) -> Network:
 
 
 def _hugging_face(name: str, config, ours: nn.Module) -> Network:
-    from mmseg_custom.benchmark.hugging_face import state_dict_of
+    from mmseg_custom.checkpoints.to_huggingface import model_state_dict
 
     transformers = require('transformers')
     backbone, head = config.backbone, config.decode_head
@@ -213,7 +213,7 @@ def _hugging_face(name: str, config, ours: nn.Module) -> Network:
     )
     model = transformers.SegformerForSemanticSegmentation(settings)
     if same:
-        weights = state_dict_of(ours)
+        weights = model_state_dict(ours)
         if weights.keys() != model.state_dict().keys():
             version = importlib.metadata.version('transformers')
             raise ValueError(

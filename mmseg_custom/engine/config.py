@@ -256,6 +256,7 @@ def _runner_arguments() -> set[str]:
     extra = {
         'compile',
         'max_epochs',
+        'new_classes',
         'sync_bn',
         'find_unused_parameters',
         'tta_model',
@@ -287,8 +288,13 @@ def _accepted_arguments(node: dict) -> set[str] | None:
     return accepted
 
 
-def drop_pretrained(config: Config) -> None:
-    """Train from scratch: forget every pretrained weight that the model section names."""
+def drop_pretrained(config: Config, load_from: bool = True) -> None:
+    """Forget every pretrained weight that the model section names.
+
+    Args:
+        config: changed in place.
+        load_from: forget the checkpoint to start from, too.
+    """
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
@@ -303,4 +309,5 @@ def drop_pretrained(config: Config) -> None:
                 walk(value)
 
     walk(config.model)
-    config.load_from = None
+    if load_from:
+        config.load_from = None

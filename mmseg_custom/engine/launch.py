@@ -115,6 +115,9 @@ def train(
         config.load_from = None
     elif resume and config.get('load_from'):
         config.resume = False
+    if config.get('load_from') or (config.resume and find_latest_checkpoint(config.work_dir)):
+        # Its parameters replace those of the backbone, which need not be downloaded.
+        drop_pretrained(config, load_from=False)
     if launcher != 'none':
         _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)

@@ -3,7 +3,6 @@
 import copy
 import logging
 import os
-import re
 import warnings
 from pathlib import Path
 
@@ -11,14 +10,16 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner as BaseRunner
 from mmengine.runner import find_latest_checkpoint
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from mmseg_custom.checkpoints.adapt import describe_model
+from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
+from mmseg_custom.checkpoints.loading import load_weights, open_weights
+from mmseg_custom.checkpoints.reading import check_state_dict, state_dict_of
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.registry import RUNNERS
-from mmseg_custom.safe_loading import check_state_dict, state_dict_of
 
 
 @RUNNERS.register_module()
@@ -107,26 +108,42 @@ class Runner(BaseRunner):
     def load_checkpoint(
         self, filename, map_location='cpu', strict=True, revise_keys=((r'^module\.', ''),)
     ) -> dict:
-        """Load weights as mmengine does, after checking that they belong to this model.
+        """Load weights of any known source, after checking that they belong to this model.
+
+        A training may start with ``new_classes=True`` in the config from weights for other classes,
+        and from a backbone alone, which leaves the decoder new.
 
         Raises:
             ValueError: the file holds no checkpoint, or not all that a resume needs; parameters
                 are missing, unexpected, or have another shape.
         """
-        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
-        state_dict_of(checkpoint, str(filename))  # before anything asks it for a key
+        weights = open_weights(filename)
+        checkpoint = {**weights.content, 'state_dict': weights.state_dict}
         if self._resume:
             _check_resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)  # may replace the parameters
-        state_dict = state_dict_of(checkpoint, str(filename))
-        for pattern, replacement in revise_keys:
-            state_dict = {re.sub(pattern, replacement, key): v for key, v in state_dict.items()}
-        model = _unwrap(self.model)
-        name = self.cfg.filename or 'the config'
-        check_state_dict(model, state_dict, str(filename), name)
-        model.load_state_dict(state_dict, strict=True)
+        weights.state_dict = dict(state_dict_of(checkpoint, str(filename)))
+        model, name = _unwrap(self.model), f'config {self.cfg.filename or "given as an object"}'
+        if self._resume:
+            check_state_dict(model, weights.state_dict, str(filename), name)
+            model.load_state_dict(weights.state_dict)
+        else:
+            training = self._train_loop is not None
+            load_weights(
+                model,
+                weights,
+                new_classes=training and self.cfg.get('new_classes', False),
+                new_decoder=training,
+                model_name=name,
+                show=self.logger.info,
+            )
         self._has_loaded = True
         return checkpoint
+
+    def save_checkpoint(self, *args, meta: dict | None = None, **kwargs) -> None:
+        """Save as mmengine does, with what no parameter shows: heads, epsilons, normalisation."""
+        described = describe_model(_unwrap(self.model)).as_dict()
+        super().save_checkpoint(*args, meta={**(meta or {}), DESCRIPTION_KEY: described}, **kwargs)
 
     def resume(self, *args, **kwargs) -> None:
         """Resume as mmengine does; where the config has another schedule now, follow that one."""

@@ -120,3 +120,14 @@ def predict_files(
         write_image(job.overlay, overlay)
         shares = class_shares(class_map, len(classes), ignore_index=None)
         yield Result(job, (image.shape[1], image.shape[0]), shares, latency_ms)
+
+
+def describe(result: Result, classes: tuple[str, ...], count: int = 3) -> str:
+    """One line: picture, size, time, the most frequent classes, where the overlay lies."""
+    frequent = sorted(zip(result.shares, classes), key=lambda pair: -pair[0])[:count]
+    shares = ', '.join(f'{name} {100 * share:.1f} %' for share, name in frequent if share > 0)
+    width, height = result.size
+    return (
+        f'{result.job.image}  {width}x{height}  {result.latency_ms:.0f} ms  {shares}  -> '
+        f'{result.job.overlay}'
+    )

@@ -6,7 +6,7 @@ from the number of classes.
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,13 +14,13 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmseg_custom.checkpoints.formats.description import Description
+from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
-from mmseg_custom.safe_loading import check_state_dict, state_dict_of
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
 
@@ -28,13 +28,15 @@ def load_model(
     config: str | os.PathLike | Config,
     checkpoint: str | os.PathLike,
     device: str | torch.device | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> torch.nn.Module:
     """Build the segmentor of a config with the weights of a checkpoint, ready to predict.
 
     Args:
         config: path of a config, or a loaded one, which is left as it is.
-        checkpoint: path or address of the weights; every parameter must fit.
+        checkpoint: weights of any known source: path, link or name; every parameter must fit.
         device: such as ``cpu`` or ``cuda:1``; default: the first GPU if there is one.
+        show: gets the report on the weights as text; None shows nothing.
 
     Returns:
         The model in evaluation mode. ``model.cfg`` is its config and ``model.dataset_meta`` holds
@@ -50,13 +52,11 @@ def load_model(
     device = choose_device(device)
     if 'model' not in config:
         raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
-    weights = CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu', logger='silent')
-    state_dict = state_dict_of(weights, str(checkpoint))
+    weights = open_weights(checkpoint)
     register_all()
-    dataset_meta = _dataset_meta(weights, config, str(checkpoint))
+    dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
     model = _build(config, len(dataset_meta['classes']))
-    check_state_dict(model, state_dict, str(checkpoint), config_name)
-    model.load_state_dict({key.removeprefix('module.'): v for key, v in state_dict.items()})
+    load_weights(model, weights, model_name=f'config {config_name}', show=show)
 
     num_classes = getattr(model, 'num_classes', None)
     if num_classes not in (None, len(dataset_meta['classes'])):
@@ -183,14 +183,10 @@ def _type_name(step: dict) -> str:
     return step['type'] if isinstance(step['type'], str) else step['type'].__name__
 
 
-def _dataset_meta(weights: Mapping, config: Config, checkpoint: str) -> dict:
+def _dataset_meta(weights: Description, config: Config, checkpoint: str) -> dict:
     """Return class names and colours from the checkpoint, else from the config's data set."""
-    meta = weights.get('meta') or {}
-    found = meta.get('dataset_meta') or {}
-    if not found.get('classes') and meta.get('CLASSES'):
-        # MMSegmentation before 1.0
-        found = {'classes': meta['CLASSES'], 'palette': meta.get('PALETTE')}
-    if not found.get('classes') and _test_dataset(config):
+    found = {'classes': weights.classes, 'palette': weights.palette}
+    if not found['classes'] and _test_dataset(config):
         found = dataset_metainfo(_test_dataset(config))
     if not found.get('classes'):
         raise ValueError(

@@ -149,11 +149,9 @@ def test_a_checkpoint_of_another_model(config_path, checkpoint_path):
     message = str(caught.value)
     assert message.startswith(f'checkpoint {checkpoint_path} does not fit config {config_path}: ')
     assert (
-        'parameters have another shape (first: decode_head.conv_seg.weight (4, 16, 1, 1) in the '
-        'file, (7, 16, 1, 1) in the model)'
+        'the file holds MiT of depths (1, 1, 1, 1) and widths (8, 16, 16, 16) weights, the model '
+        'is MiT of depths (2, 1, 1, 1)'
     ) in message
-    assert 'missing (first: backbone.layers.0.1.1.norm1.weight)' in message
-    assert message.endswith('; use the config it was trained with')
     assert '\n' not in message
 
 

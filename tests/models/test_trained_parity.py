@@ -10,8 +10,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from mmseg_custom.checkpoints.reading import load_from_local
 from mmseg_custom.registry import MODELS
-from mmseg_custom.safe_loading import load_from_local
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,8 @@
 # ViT-Ti/16 backbone of Segmenter (https://arxiv.org/abs/2105.05633), without a decoder:
 # segmenter_vit-t16_mask.py and segmenter_vit-t16_fcn.py add one. The leaf sets the image size.
-# LayerNorm eps 1e-6 in the backbone as in the AugReg weights; mmseg's decoder keeps 1e-5.
+# The patch embedding has a bias, as in the AugReg weights and in OpenMMLab's Segmenters, which
+# mmseg 1.2 drops (its default is none). LayerNorm eps 1e-6 in the backbone as in the AugReg
+# weights; mmseg's decoder keeps 1e-5.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     mean=[127.5, 127.5, 127.5],
@@ -15,6 +17,7 @@ model = dict(
     backbone=dict(
         type='VisionTransformer',
         patch_size=16,
+        patch_bias=True,
         in_channels=3,
         embed_dims=192,
         num_layers=12,

@@ -20,6 +20,7 @@ from mmcv.cnn import build_norm_layer
 from mmseg.models.backbones.mit import MixVisionTransformer as UpstreamMixVisionTransformer
 from torch import Tensor
 
+from mmseg_custom.models.backbones.pretrained import load_pretrained
 from mmseg_custom.models.layers.mit_layer import MiTLayer
 from mmseg_custom.models.layers.token_map import to_map, to_tokens
 from mmseg_custom.registry import MODELS
@@ -50,8 +51,9 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
         sr_norm_cfg: the norm after each spatial reduction; ``None`` means ``norm_cfg``.
         frozen_stages: index of the last stage that is not trained: its parameters, and those of
             the stages before, have no gradient and it stays in eval mode; -1 trains all.
-        pretrained: deprecated in upstream; ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
-        init_cfg: initialisation as in mmengine.
+        pretrained: deprecated in upstream; ``init_cfg`` says the same.
+        init_cfg: initialisation as in mmengine; ``dict(type='Pretrained', checkpoint=...)`` takes a
+            name, link or path of weights of any known source (docs/weights.md).
         with_cp: recompute activations in the backward pass instead of keeping them.
 
     Raises:
@@ -138,6 +140,11 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
                     **options,
                 )
                 layers.append(layer)
+
+    def init_weights(self) -> None:
+        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
+        if not load_pretrained(self, self.init_cfg):
+            super().init_weights()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Encode a batch of images.

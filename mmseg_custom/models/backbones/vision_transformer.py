@@ -1,8 +1,8 @@
 """Vision Transformer (ViT), plain and at one scale: the encoder of Segmenter.
 
 Paper: An Image is Worth 16x16 Words (https://arxiv.org/abs/2010.11929); official code:
-google-research/vision_transformer. Arguments, state-dict keys, initialisation and the loading of
-pretrained weights are mmseg's (``mmseg/models/backbones/vit.py``), and so are the numbers.
+google-research/vision_transformer. Arguments, state-dict keys and initialisation are mmseg's
+(``mmseg/models/backbones/vit.py``), and so are the numbers.
 
 Differences from the stock class:
 
@@ -24,6 +24,7 @@ from mmcv.cnn import is_norm
 from mmseg.models.backbones.vit import VisionTransformer as UpstreamVisionTransformer
 from torch import Tensor, nn
 
+from mmseg_custom.models.backbones.pretrained import load_pretrained
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
 
@@ -105,6 +106,11 @@ class VisionTransformer(UpstreamVisionTransformer):
         self.frozen_stages = frozen_stages
         self._freeze()
         self._freeze_stages()
+
+    def init_weights(self) -> None:
+        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
+        if not load_pretrained(self, self.init_cfg):
+            super().init_weights()
 
     def forward(self, inputs: Tensor) -> tuple[Tensor | list[Tensor], ...]:
         """Encode a batch of images.

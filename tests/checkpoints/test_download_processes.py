@@ -12,8 +12,8 @@ import mmengine.dist
 import pytest
 import torch
 
+from mmseg_custom.checkpoints.reading import load_from_http
 from mmseg_custom.registry import register_all
-from mmseg_custom.safe_loading import load_from_http
 
 register_all()
 WRONG_NAME = 'model_20220624-00000000.pth'

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_custom.safe_loading import check_state_dict
+from mmseg_custom.checkpoints.reading import check_state_dict
 
 
 def network(width=3):

@@ -1,5 +1,6 @@
 """Checkpoints are read without running code, and mmengine's own can be read at all."""
 
+import argparse
 import os
 import pickle
 import zipfile
@@ -11,8 +12,13 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_custom import compat
+from mmseg_custom.checkpoints.reading import (
+    check_state_dict,
+    load_from_http,
+    load_from_local,
+    read,
+)
 from mmseg_custom.registry import register_all
-from mmseg_custom.safe_loading import check_state_dict, load_from_http, load_from_local
 
 register_all()
 pytestmark = pytest.mark.provider
@@ -122,6 +128,124 @@ def test_check_state_dict_names_what_does_not_fit():
     wrong = {'weight': torch.zeros(3, 4), 'scale': torch.zeros(1)}
     with pytest.raises(ValueError, match=r'checkpoint f does not fit config c: 1 of 2 parameters'):
         check_state_dict(model, wrong, 'f', 'c')
+
+
+@pytest.mark.parametrize('hostile', [ByReduce, ByGetattr])
+def test_hostile_arrays_do_not_run(tmp_path, hostile):
+    evil = hostile(tmp_path / 'ran')
+    nested = np.array([np.array([evil], dtype=object)], dtype=object)
+    np.savez(tmp_path / 'evil.npz', **{'Transformer/encoderblock_0/x': nested}, allow_pickle=True)
+    reason = r'evil.npz was refused: it holds pickled Python objects.*numpy.savez'
+    with pytest.raises(ValueError, match=reason):
+        read(tmp_path / 'evil.npz')
+    torch.save({'model': np.array([[evil]], dtype=object)}, tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match='was refused'):
+        read(tmp_path / 'evil.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_a_hostile_folder_does_not_run(tmp_path):
+    (tmp_path / 'config.json').write_text('{"model_type": "segformer"}')
+    evil = {'segformer.x': ByReduce(tmp_path / 'ran')}
+    (tmp_path / 'pytorch_model.bin').write_bytes(pickle.dumps(evil, protocol=2))
+    with pytest.raises(ValueError, match='pytorch_model.bin was refused'):
+        read(tmp_path)
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_a_pickle_in_safetensors_clothes(tmp_path):
+    evil = pickle.dumps({'state_dict': ByReduce(tmp_path / 'ran')}, protocol=2)
+    (tmp_path / 'model.safetensors').write_bytes(evil)
+    with pytest.raises(ValueError, match='refused'):
+        read(tmp_path)
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_data_classes_can_be_allowed_by_name(tmp_path, monkeypatch):
+    """As in DeiT's training checkpoints, which hold the command line."""
+    content = {'model': {'w': torch.ones(1)}, 'args': argparse.Namespace(lr=0.1)}
+    torch.save(content, tmp_path / 'deit.pth')
+    line = 'argparse.Namespace .* MMSEG_CUSTOM_ALLOW_GLOBALS=module.Class'
+    with pytest.raises(ValueError, match=line):
+        read(tmp_path / 'deit.pth')
+    monkeypatch.setenv('MMSEG_CUSTOM_ALLOW_GLOBALS', 'argparse.Namespace')
+    assert read(tmp_path / 'deit.pth').content['args'].lr == 0.1
+    monkeypatch.delenv('MMSEG_CUSTOM_ALLOW_GLOBALS')
+    with pytest.raises(ValueError, match='refused'):
+        read(tmp_path / 'deit.pth')
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('os.system', 'which is no class'),
+        ('builtins.getattr', 'which is no class'),
+        ('a.B', 'which does not exist'),
+    ],
+)
+def test_functions_are_never_allowed(tmp_path, monkeypatch, name, message):
+    torch.save({'state_dict': ByReduce(tmp_path / 'ran')}, tmp_path / 'evil.pth')
+    monkeypatch.setenv('MMSEG_CUSTOM_ALLOW_GLOBALS', name)
+    with pytest.raises(ValueError, match=f'{name}, {message}'):
+        read(tmp_path / 'evil.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_containers_are_recognised_by_content(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({'w': torch.ones(2)}, tmp_path / 'a.pth', {'format': 'pt'})
+    np.savez(tmp_path / 'b.npz', w=np.ones(2, np.float32))
+    (tmp_path / 'b.npz').rename(tmp_path / 'b.bin')
+    torch.save({'w': torch.ones(2)}, tmp_path / 'c.npz')
+    torch.save({'module.w': torch.ones(2)}, tmp_path / 'd', _use_new_zipfile_serialization=False)
+    for name in ('a.pth', 'b.bin', 'c.npz', 'd'):
+        assert torch.equal(read(tmp_path / name).tensors['w'], torch.ones(2)), name
+
+
+@pytest.mark.parametrize('kind', ['safetensors', 'npz', 'pth'])
+def test_truncated_files(tmp_path, kind):
+    from safetensors.torch import save_file
+
+    path = tmp_path / f'x.{kind}'
+    if kind == 'safetensors':
+        save_file({'w': torch.ones(999)}, path)
+    elif kind == 'npz':
+        np.savez(path, w=np.ones(999))
+    else:
+        torch.save({'w': torch.ones(999)}, path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(
+        ValueError, match=rf'x.{kind} \(\d+ bytes\) is not a readable checkpoint.*trun'
+    ):
+        read(path)
+
+
+def test_folders_without_weights(tmp_path):
+    with pytest.raises(ValueError, match=r'holds no weights; expected model.safetensors, pytorch_'):
+        read(tmp_path)
+    (tmp_path / 'model.safetensors.index.json').write_text('{}')
+    with pytest.raises(ValueError, match='in several parts'):
+        read(tmp_path)
+
+
+def test_nothing_to_load(tmp_path):
+    torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match='x.pth holds no parameters'):
+        read(tmp_path / 'x.pth')
+    torch.save(torch.zeros(3), tmp_path / 'y.pth')
+    with pytest.raises(ValueError, match='holds a Tensor, expected a checkpoint'):
+        read(tmp_path / 'y.pth')
+
+
+def test_broken_side_files(tmp_path):
+    torch.save({'w': torch.ones(1)}, tmp_path / 'pytorch_model.bin')
+    (tmp_path / 'config.json').write_text('{"a": ')
+    with pytest.raises(ValueError, match=r'config.json cannot be read: .*download it again'):
+        read(tmp_path)
+    (tmp_path / 'config.json').write_text('[1]')
+    with pytest.raises(ValueError, match='config.json holds a list, expected names and values'):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize('address', ['open-mmlab://hostile', 'mmcls://hostile'])

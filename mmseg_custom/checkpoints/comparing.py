@@ -1,0 +1,200 @@
+"""Whether a checkpoint belongs to a model, and what to change where it does not."""
+
+from math import isclose
+
+from mmseg_custom.checkpoints.formats.description import HEADS, Description
+
+_EPS_OPTIONS = {
+    'norm': 'model.backbone.norm_cfg',
+    'patch_norm': 'model.backbone.patch_norm_cfg',
+    'sr_norm': 'model.backbone.sr_norm_cfg',
+    'head_norm': 'model.decode_head.norm_cfg',
+}
+_HEAD_OPTIONS = {
+    'conv': 'set model.decode_head.type=SegformerHead',
+    'mlp': 'set model.decode_head.type=SegformerMLPHead',
+    'mask': 'take a config with the mask decoder (segmenter_*_mask_*)',
+    'linear': 'take a config with the linear decoder (segmenter_*_fcn_*)',
+    'other': 'use the config it was trained with',
+}
+
+
+def find_misfit(
+    file: Description, model: Description, new_classes: bool, new_decoder: bool
+) -> str | None:
+    """Say why a checkpoint's parameters cannot be this model's, with the change that mends it.
+
+    Args:
+        file: what the checkpoint is.
+        model: what the model is; without a head where it is a backbone alone.
+        new_classes: a classifier for other classes stays as it is initialised.
+        new_decoder: a decoder that the file does not have stays as it is initialised.
+
+    Returns:
+        The reason and the fix; None where the descriptions fit.
+    """
+    if file.family is None or model.family is None:
+        return None
+    misfit = _backbone_misfit(file, model)
+    if misfit is None and file.head == model.head == 'classification':
+        misfit = _classes_misfit(file, model, new_classes)
+    if misfit or not model.has_decoder:
+        return misfit
+    if not file.has_decoder:
+        if new_decoder:
+            return None
+        return (
+            'the file has no decoder; it can start a training (tools/train.py with '
+            "--cfg-options load_from=FILE, or model.backbone.init_cfg.type='Pretrained' and "
+            '.checkpoint=FILE), but the whole model needs the file of a segmentor'
+        )
+    return _head_misfit(file, model, new_classes)
+
+
+def _backbone_misfit(file: Description, model: Description) -> str | None:
+    if (file.family, file.depths, file.dims) != (model.family, model.depths, model.dims):
+        fix = ', '.join(_size_options(file, model)) or 'take a config with that backbone'
+        return f'the file holds {file.size} weights, the model is {model.size}; {fix}'
+    if file.family == 'vit' and file.patch_size != model.patch_size:
+        return (
+            f'the file has patches of {file.patch_size} pixels, the model of {model.patch_size}; '
+            f'set model.backbone.patch_size={file.patch_size}'
+        )
+    if file.heads and model.heads and file.heads != model.heads:
+        wanted = list(file.heads) if file.family == 'mit' else file.heads[0]
+        return (
+            f'the file has {_numbers(file.heads)} attention heads, the model '
+            f'{_numbers(model.heads)}; set model.backbone.num_heads={wanted}'
+        )
+    if file.strides and model.strides and file.strides != model.strides:
+        return (
+            f'the file has strides {_numbers(file.strides)}, the model {_numbers(model.strides)}; '
+            f'set model.backbone.strides={list(file.strides)}'
+        )
+    return None
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return ', '.join(map(str, values))
+
+
+def _size_options(file: Description, model: Description) -> list[str]:
+    """Values of the config that give the model the backbone of the file."""
+    if file.family != model.family or not file.heads:
+        return []
+    mit, other_dims = file.family == 'mit', file.dims != model.dims
+    options = {}
+    if other_dims:
+        options['backbone.embed_dims'] = file.dims[0] // (file.heads[0] if mit else 1)
+    if file.depths != model.depths:
+        options['backbone.num_layers'] = list(file.depths) if mit else file.depths[0]
+    if other_dims and not mit:
+        options['backbone.num_heads'] = file.heads[0]
+    if other_dims and model.has_decoder:
+        options['decode_head.in_channels'] = list(file.dims) if mit else file.dims[0]
+        if not mit:
+            options['decode_head.channels'] = file.dims[0]
+        if model.head == 'mask':
+            options['decode_head.embed_dims'] = file.dims[0]
+            options['decode_head.num_heads'] = file.decoder_heads or file.heads[0]
+    texts = [f'model.{name}={value}'.replace(' ', '') for name, value in options.items()]
+    return [f'set {texts[0]}', *texts[1:]] if texts else []
+
+
+def _head_misfit(file: Description, model: Description, new_classes: bool) -> str | None:
+    if file.head != model.head:
+        return (
+            f'the file has {HEADS[file.head]}, the model has {HEADS[model.head]}; '
+            f'{_HEAD_OPTIONS[file.head]}'
+        )
+    if file.decoder_heads not in (None, model.decoder_heads):
+        return (
+            f"the file's decoder has {file.decoder_heads} attention heads, the model's "
+            f'{model.decoder_heads}; set model.decode_head.num_heads={file.decoder_heads}'
+        )
+    if file.width != model.width:
+        return (
+            f"the file's decoder is {file.width} wide, the model's {model.width}; set "
+            f'model.decode_head.channels={file.width}'
+        )
+    return _classes_misfit(file, model, new_classes)
+
+
+def _classes_misfit(file: Description, model: Description, new_classes: bool) -> str | None:
+    if file.num_classes != model.num_classes and not new_classes:
+        return (
+            f'the file has {file.num_classes} classes, the model {model.num_classes}; to train '
+            'other classes from these weights add --cfg-options new_classes=True, else use the '
+            'config it was trained with'
+        )
+    return None
+
+
+def find_differences(file: Description, model: Description) -> list[str]:
+    """Say what no tensor shows: other epsilons and another normalisation, each with its option.
+
+    Args:
+        file: what the checkpoint is, with what is known of its source.
+        model: what the model is.
+
+    Returns:
+        One line for each difference.
+    """
+    lines = []
+    differing = {
+        kind: eps
+        for kind, eps in file.eps.items()
+        if kind in model.eps and not isclose(eps, model.eps[kind], rel_tol=1e-6)
+    }
+    if differing:
+        was = ', '.join(f'{kind} {eps:g}' for kind, eps in differing.items())
+        now = ', '.join(f'{model.eps[kind]:g}' for kind in differing)
+        lines.append(
+            f'eps of layer norms: {was} in the file, {now} in the model, so outputs differ a '
+            f'little; for the same numbers --cfg-options {" ".join(eps_options(differing))}'
+        )
+    if file.mean and model.mean and not _same_normalisation(file, model):
+        lines.append(
+            f'normalisation: mean {_rounded(file.mean)}, std {_rounded(file.std)} in the file, '
+            f'mean {_rounded(model.mean)}, std {_rounded(model.std)} in the model; --cfg-options '
+            f'{" ".join(normalisation_options(file))}'
+        )
+    return lines
+
+
+def eps_options(eps: dict[str, float]) -> list[str]:
+    """Options that give a model these epsilons."""
+    if len(set(eps.values())) == 1 and {'norm', 'patch_norm', 'sr_norm'} <= set(eps):
+        # norm_cfg is what the other two fall back to.
+        eps = {kind: value for kind, value in eps.items() if kind not in ('patch_norm', 'sr_norm')}
+    return [
+        f"\"{_EPS_OPTIONS[kind]}={{'type':'LN','eps':{value:g}}}\"" for kind, value in eps.items()
+    ]
+
+
+def normalisation_options(file: Description) -> list[str]:
+    """Options that give a model the normalisation of the file."""
+    return [
+        f'model.data_preprocessor.{key}={_rounded(getattr(file, key))}' for key in ('mean', 'std')
+    ]
+
+
+def _same_normalisation(file: Description, model: Description) -> bool:
+    pairs = zip((*file.mean, *file.std), (*model.mean, *model.std), strict=False)
+    return len(file.mean) != len(model.mean) or all(isclose(a, b, rel_tol=1e-4) for a, b in pairs)
+
+
+def _rounded(values: tuple[float, ...]) -> str:
+    return '[' + ','.join(f'{value:.6g}' for value in values) + ']'
+
+
+def options_of(file: Description) -> list[str]:
+    """Options of a config that give a model of that size the numbers of the file."""
+    options = eps_options(file.eps)
+    if file.mean and file.std:
+        options += normalisation_options(file)
+    types = {'mlp': 'SegformerMLPHead', 'conv': 'SegformerHead'}
+    if file.head in types:
+        options += [f'model.decode_head.type={types[file.head]}']
+        options += [f'model.decode_head.channels={file.width}']
+    return options

@@ -1,0 +1,152 @@
+"""OpenMMLab's files and our own: the names of this project.
+
+A full model is ``{'state_dict': {'backbone.*', 'decode_head.*'}, 'meta': ...}``, a backbone the
+same without the first part of the names. ``meta.mmseg_custom`` is the description that our
+converters record; the epsilons of layer norms are known only from there.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mmseg_custom.checkpoints.formats.description import (
+    MIT_SIZES,
+    VIT_SIZES,
+    Description,
+    Weights,
+)
+
+DESCRIPTION_KEY = 'mmseg_custom'
+_HEAD_PARTS = {
+    'decode_head.linear_c1.proj.weight': 'mlp',
+    'decode_head.fusion_conv.conv.weight': 'conv',
+    'decode_head.cls_emb': 'mask',
+    'decode_head.conv_seg.weight': 'linear',
+    'head.fc.weight': 'classification',
+}
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def recognise(shapes: Shapes, metadata: Mapping) -> bool:
+    """Always: names that no other format knows are compared with the model's as they are."""
+    return True
+
+
+def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
+    """Put ``backbone.`` before the names of a backbone; a full model stays as it is."""
+    if _is_backbone(tensors):
+        tensors = {f'backbone.{name}': value for name, value in tensors.items()}
+    meta = metadata.get('meta') or {}
+    description = describe(
+        {name: tuple(v.shape) for name, v in tensors.items() if isinstance(v, Tensor)}
+    )
+    description.source = 'OpenMMLab' if description.family else ''
+    recorded = meta.get(DESCRIPTION_KEY)
+    if isinstance(recorded, Mapping):
+        recorded = Description.from_dict(recorded)
+        description.source = recorded.source or 'this project'
+        for key in (
+            'heads',
+            'decoder_heads',
+            'strides',
+            'eps',
+            'mean',
+            'std',
+            'image_size',
+            'reduce_labels',
+        ):
+            value = getattr(recorded, key)
+            if value not in (None, (), {}):
+                setattr(description, key, value)
+        if not description.has_decoder:
+            # A backbone alone: only the recorded number says what it was trained on.
+            description.num_classes = description.num_classes or recorded.num_classes
+    description.classes, description.palette = _classes(meta)
+    return Weights(dict(tensors), description)
+
+
+def _is_backbone(names: Mapping[str, object]) -> bool:
+    return 'layers.0.0.projection.weight' in names or 'patch_embed.projection.weight' in names
+
+
+def _classes(meta: Mapping) -> tuple[tuple | None, tuple | None]:
+    """Names and colours as this project saves them, or MMSegmentation before 1.0."""
+    found = meta.get('dataset_meta') or {}
+    classes = found.get('classes') or meta.get('CLASSES')
+    palette = found.get('palette')
+    palette = meta.get('PALETTE') if palette is None else palette
+    return (
+        None if classes is None else tuple(str(name) for name in classes),
+        None if palette is None else tuple(tuple(int(v) for v in colour) for colour in palette),
+    )
+
+
+def describe(shapes: Shapes) -> Description:
+    """Say what a network is from the names and shapes of its parameters, in our names."""
+    backbone = {
+        name.removeprefix('backbone.'): shape
+        for name, shape in shapes.items()
+        if name.startswith('backbone.')
+    }
+    description = Description()
+    if 'layers.0.0.projection.weight' in backbone:
+        _describe_mit(description, backbone)
+    elif 'patch_embed.projection.weight' in backbone and 'pos_embed' in backbone:
+        _describe_vit(description, backbone)
+    _describe_head(description, shapes)
+    return description
+
+
+def _describe_mit(description: Description, shapes: Shapes) -> None:
+    stages = _count(shapes, 'layers.{}.0.projection.weight')
+    projections = [shapes[f'layers.{stage}.0.projection.weight'] for stage in range(stages)]
+    description.family = 'mit'
+    description.dims = tuple(shape[0] for shape in projections)
+    description.depths = tuple(
+        _count(shapes, f'layers.{stage}.1.{{}}.norm1.weight') for stage in range(stages)
+    )
+    description.in_channels, description.patch_size = projections[0][1:3]
+    if (description.depths, description.dims[0]) in MIT_SIZES.values():
+        description.heads = tuple(dim // description.dims[0] for dim in description.dims)
+
+
+def _describe_vit(description: Description, shapes: Shapes) -> None:
+    width, in_channels, patch_size = shapes['patch_embed.projection.weight'][:3]
+    description.family = 'vit'
+    description.dims = (width,)
+    description.depths = (_count(shapes, 'layers.{}.ln1.weight'),)
+    description.in_channels, description.patch_size = in_channels, patch_size
+    side = round((shapes['pos_embed'][1] - 1) ** 0.5)
+    if side * side == shapes['pos_embed'][1] - 1:
+        description.image_size = (side * patch_size, side * patch_size)
+    if (description.depths[0], width) in VIT_SIZES.values():
+        description.heads = (width // 64,)
+
+
+def _describe_head(description: Description, shapes: Shapes) -> None:
+    found = next((name for name in _HEAD_PARTS if name in shapes), None)
+    if found is None:
+        if any(name.startswith('decode_head.') for name in shapes):
+            description.head = 'other'
+        return
+    description.head = _HEAD_PARTS[found]
+    others = [n for n in shapes if n.startswith('decode_head.') and '.conv_seg.' not in n]
+    if description.head == 'linear' and others:
+        description.head = 'other'
+    if description.head == 'mask':
+        description.num_classes = shapes[found][1]
+        if description.heads and shapes[found][2:] == description.dims:
+            description.decoder_heads = description.heads[0]
+        return
+    classifier = found if description.head == 'classification' else 'decode_head.conv_seg.weight'
+    if classifier in shapes:
+        description.num_classes = shapes[classifier][0]
+    if description.head in ('conv', 'mlp'):
+        description.width = shapes[found][0]
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    number = 0
+    while pattern.format(number) in shapes:
+        number += 1
+    return number

@@ -1,0 +1,89 @@
+"""ViT and DeiT of timm (PyTorch Image Models), which DeiT's and many other repositories share.
+
+``timm/models/vision_transformer.py``. The eps of the layer norms is 1e-6. Supported is the plain
+ViT: class token, learned position embedding, biases in qkv. Everything that changes the function
+(distillation token, layer scale, registers, pre-norm) is refused with its name.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mmseg_custom.checkpoints.formats.description import Weights
+from mmseg_custom.checkpoints.formats.naming import Entry
+from mmseg_custom.checkpoints.formats.naming import to_ours as rename
+from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
+
+EPS = {'norm': 1e-6}
+
+
+def layer_entries(ours: str, theirs: str) -> tuple[Entry, ...]:
+    """The table of one transformer layer, whose names begin with these prefixes."""
+    return (
+        Entry(f'{ours}.ln1.{{kind}}', f'{theirs}.norm1.{{kind}}'),
+        Entry(f'{ours}.attn.attn.in_proj_{{kind}}', f'{theirs}.attn.qkv.{{kind}}'),
+        Entry(f'{ours}.attn.attn.out_proj.{{kind}}', f'{theirs}.attn.proj.{{kind}}'),
+        Entry(f'{ours}.ln2.{{kind}}', f'{theirs}.norm2.{{kind}}'),
+        Entry(f'{ours}.ffn.layers.0.0.{{kind}}', f'{theirs}.mlp.fc1.{{kind}}'),
+        Entry(f'{ours}.ffn.layers.1.{{kind}}', f'{theirs}.mlp.fc2.{{kind}}'),
+    )
+
+
+def encoder_entries(theirs: str = '') -> tuple[Entry, ...]:
+    """The table of a ViT whose names begin with this prefix."""
+    return (
+        Entry('backbone.cls_token', f'{theirs}cls_token'),
+        Entry('backbone.pos_embed', f'{theirs}pos_embed'),
+        Entry('backbone.patch_embed.projection.{kind}', f'{theirs}patch_embed.proj.{{kind}}'),
+        *layer_entries('backbone.layers.{layer}', f'{theirs}blocks.{{layer}}'),
+        Entry('backbone.ln1.{kind}', f'{theirs}norm.{{kind}}'),
+        Entry('head.fc.{kind}', f'{theirs}head.{{kind}}'),
+    )
+
+
+ENTRIES = encoder_entries()
+# The extra layer before the classifier of ImageNet-21k's weights.
+_UNUSED = ('pre_logits.fc.weight', 'pre_logits.fc.bias')
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping) -> bool:
+    """Whether the names are those of timm's ViT."""
+    return 'patch_embed.proj.weight' in shapes and 'blocks.0.attn.qkv.weight' in shapes
+
+
+def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
+    """Rename; the joint qkv matrix is stored as here.
+
+    Raises:
+        ValueError: it is no plain ViT.
+    """
+    ignored = [name for name in _UNUSED if name in tensors]
+    renamed, unknown = rename({k: v for k, v in tensors.items() if k not in ignored}, ENTRIES)
+    refuse_unknown(unknown, 'timm')
+    weights = describe_ours(renamed, {})
+    description = weights.description
+    description.source, description.eps, weights.ignored = 'timm', dict(EPS), ignored
+    trained = (metadata.get('config') or {}).get('pretrained_cfg') or {}
+    if trained.get('mean') and trained.get('std'):
+        description.mean = tuple(255 * value for value in trained['mean'])
+        description.std = tuple(255 * value for value in trained['std'])
+    return weights
+
+
+def refuse_unknown(unknown: list[str], source: str) -> None:
+    """Raise for parameters that the ViT here does not have.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if not unknown:
+        return
+    if any('dist' in name for name in unknown):
+        raise ValueError(
+            f'a distilled DeiT of {source} has a distillation token ({unknown[0]}), which '
+            'VisionTransformer has not; take the weights of the same model without distillation'
+        )
+    raise ValueError(
+        f'{len(unknown)} parameters of {source} have no counterpart in VisionTransformer (first: '
+        f'{unknown[0]}); expected a plain ViT or DeiT'
+    )

@@ -1,0 +1,237 @@
+"""Loading weights into a model: converted as needed, reported in one table, or refused."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describe_model
+from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
+from mmseg_custom.checkpoints.formats import convert
+from mmseg_custom.checkpoints.formats.description import Description, Weights
+from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
+
+# Parameters that exist once per class.
+_OF_CLASSES = re.compile(
+    r'(decode_head|auxiliary_head)\.(\d+\.)?(conv_seg\.\w+|cls_emb|mask_norm\.\w+)|head\.fc\.\w+'
+)
+_BACKBONE = 'backbone.'
+_AUXILIARY = 'auxiliary_head.'
+# A ViT of which layers inside are taken has no norm after the last one.
+_FINAL_NORM = 'backbone.ln1.'
+
+
+@dataclass
+class LoadReport:
+    """What became of each parameter, by the names of a segmentor.
+
+    Attributes:
+        name: the file.
+        description: what the file is.
+        loaded: parameters of the model that the file gave.
+        new: parameters of the model that keep their initial values.
+        unused: parameters of the file that the model does not have, by its own names where it does
+            not use them itself.
+        wrong_shape: parameters of the file that were left out because of other classes.
+        adapted: what was changed in loaded parameters to fit.
+        notes: differences that no parameter shows, each with the option that removes it.
+    """
+
+    name: str
+    description: Description
+    loaded: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    wrong_shape: list[str] = field(default_factory=list)
+    adapted: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The table as text."""
+        from io import StringIO
+
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        columns = {
+            'loaded': self.loaded,
+            'new': self.new,
+            'unused': self.unused,
+            'wrong shape': self.wrong_shape,
+        }
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column('parameters')
+        for column in columns:
+            table.add_column(column, justify='right')
+        parts = dict.fromkeys(_part(name) for names in columns.values() for name in names)
+        for part in parts:
+            counts = [sum(_part(n) == part for n in names) for names in columns.values()]
+            table.add_row(part, *(str(count) if count else '-' for count in counts))
+        console = Console(file=StringIO(), width=100, color_system=None)
+        console.print(table)
+        lines = [f'{self.name}: {self.description.kind}']
+        lines += [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
+        lines += [f'{name}: {change}' for name, change in self.adapted.items()]
+        return '\n'.join([*lines, *self.notes])
+
+
+def _part(name: str) -> str:
+    return name.split('.')[0]
+
+
+def open_weights(source: str | os.PathLike) -> Weights:
+    """Find, read, recognise and convert a checkpoint.
+
+    Args:
+        source: path of a file or folder, link, or name of published weights.
+
+    Returns:
+        Its parameters by our names, with a description.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, could run code, is incomplete, or has no counterpart here.
+    """
+    return convert(read(source))
+
+
+def load_weights(
+    model: nn.Module,
+    source: str | os.PathLike | Weights,
+    new_classes: bool = False,
+    new_decoder: bool = False,
+    model_name: str = 'the model',
+    show: Callable[[str], None] | None = print,
+) -> LoadReport:
+    """Load a checkpoint of any known source into a model, or fail without changing it.
+
+    Every parameter of the model must come from the file. Left as they are initialised are only
+    what the two options below name, and auxiliary heads that the file does not have.
+
+    Args:
+        model: a segmentor, a classifier, or a backbone alone, which takes ``backbone.*`` only.
+        source: path, link or name of a checkpoint, or an opened one.
+        new_classes: leave the classifier as it is where its number of classes is another.
+        new_decoder: leave the decoder as it is where the file has none.
+        model_name: how messages call the model.
+        show: gets the report as text; None shows nothing.
+
+    Returns:
+        What was loaded, is new, unused, or of a wrong shape.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, is of another size, or does not fill the model; the message
+            names what to change.
+    """
+    weights = source if isinstance(source, Weights) else open_weights(source)
+    own_names = model.state_dict()
+    whole = any(name.startswith(_BACKBONE) for name in own_names)
+    has_backbone = any(name.startswith(_BACKBONE) for name in weights.state_dict)
+    prefix = _BACKBONE if has_backbone and not whole else ''
+    wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
+    described = describe_model(model, prefix)
+    misfit = find_misfit(weights.description, described, new_classes, new_decoder)
+    backbone = getattr(model, 'backbone', model)
+    given, adapted = adapt(weights.state_dict, wanted, backbone)
+    report = LoadReport(weights.name, weights.description, adapted=adapted)
+    _sort(report, given, wanted, new_classes, new_decoder)
+    report.unused += weights.ignored
+    problems = _problems(report, given, wanted, only_backbone=bool(prefix))
+    misfit = misfit or _patch_bias_misfit(given, wanted)
+    if misfit or problems:
+        reason = misfit or f'{problems}; use the config it was trained with'
+        raise ValueError(
+            f'checkpoint {weights.name} does not fit {model_name}: it holds '
+            f'{_with_article(weights.description.kind)}; {reason}'
+        )
+    model.load_state_dict(
+        {name.removeprefix(prefix): given[name] for name in report.loaded}, strict=False
+    )
+    report.notes = [
+        *_what_is_new(report, described),
+        *find_differences(report.description, described),
+    ]
+    if show is not None:
+        show(str(report))
+    return report
+
+
+def _what_is_new(report: LoadReport, model: Description) -> list[str]:
+    lines = []
+    if model.has_decoder and not report.description.has_decoder and report.new:
+        lines.append('the decoder is new: the file has none')
+    if report.wrong_shape:
+        lines.append(
+            f'the classifier is new: the file has {report.description.num_classes} classes, the '
+            f'model {model.num_classes}'
+        )
+    return lines
+
+
+def _with_article(kind: str) -> str:
+    if kind.startswith('weights'):
+        return kind
+    return f'{"an" if kind[0] in "AEIOUaeiou" else "a"} {kind}'
+
+
+def _is_zero(value: Tensor | None) -> bool:
+    return value is None or not value.any()
+
+
+def _patch_bias_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    if POSITIONS not in wanted or PATCH_BIAS in wanted or _is_zero(given.get(PATCH_BIAS)):
+        return None
+    return (
+        'the patch embedding has a bias in the file and none in the model, as is the default of '
+        'mmseg 1.2; set model.backbone.patch_bias=True'
+    )
+
+
+def _sort(
+    report: LoadReport,
+    given: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    new_classes: bool,
+    new_decoder: bool,
+) -> None:
+    """Say of each parameter of model and file what becomes of it."""
+    has_auxiliary = any(name.startswith(_AUXILIARY) for name in given)
+    has_decoder = any(name.startswith('decode_head.') for name in given)
+    for name, value in wanted.items():
+        other_shape = name in given and shape_of(given[name]) != shape_of(value)
+        if other_shape and new_classes and _OF_CLASSES.fullmatch(name):
+            report.wrong_shape.append(name)
+            report.new.append(name)
+        elif name in given:
+            report.loaded.append(name)
+        elif (
+            (name.startswith(_AUXILIARY) and not has_auxiliary)
+            or (name.startswith('decode_head.') and not has_decoder and new_decoder)
+            or (name.startswith('head.') and new_decoder and 'head.fc.weight' not in given)
+        ):
+            report.new.append(name)
+    report.unused = [name for name in given if name not in wanted]
+
+
+def _problems(report: LoadReport, given: Mapping, wanted: Mapping, only_backbone: bool) -> str:
+    """Describe what should load and does not; empty where all is well."""
+    left_out = {*report.new, *report.wrong_shape}
+    unneeded = {
+        name
+        for name in report.unused
+        if name.startswith((_AUXILIARY, 'head.', _FINAL_NORM))
+        or (name == PATCH_BIAS and _is_zero(given[name]))
+        or (only_backbone and not name.startswith(_BACKBONE))
+    }
+    return describe_mismatch(
+        {k: shape_of(v) for k, v in given.items() if k not in left_out | unneeded},
+        {
+            k: shape_of(v)
+            for k, v in wanted.items()
+            if k not in left_out and not (k.endswith('num_batches_tracked') and k not in given)
+        },
+    )

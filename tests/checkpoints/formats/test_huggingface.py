@@ -1,0 +1,193 @@
+"""Both ways between transformers and ours, with random weights."""
+
+import json
+
+import pytest
+import torch
+from generated_weights import assert_close, build, segformer
+from reference_networks import randomised
+
+from mmseg_custom.checkpoints.loading import load_weights, open_weights
+from mmseg_custom.checkpoints.publish import convert_file
+from mmseg_custom.checkpoints.saving import meta_of, serialise
+from mmseg_custom.checkpoints.to_huggingface import write_huggingface
+
+transformers = pytest.importorskip('transformers')
+
+LN = dict(type='LN', eps=1e-5)
+SMALL = dict(
+    hidden_sizes=[8, 16, 40, 64],
+    depths=[1, 1, 1, 1],
+    decoder_hidden_size=12,
+    attn_implementation='sdpa',
+)
+B0 = dict(attn_implementation='sdpa')
+B2 = dict(
+    hidden_sizes=[64, 128, 320, 512],
+    depths=[3, 4, 6, 3],
+    decoder_hidden_size=768,
+    attn_implementation='sdpa',
+)
+LABELS = {0: 'wall', 1: 'sky', 2: 'tree', 3: 'road', 4: 'bed'}
+
+
+def peer(kind: str = 'SemanticSegmentation', sizes: dict = SMALL, seed: int = 0):
+    config = transformers.SegformerConfig(
+        **sizes, id2label=LABELS, label2id={name: i for i, name in LABELS.items()}
+    )
+    return randomised(getattr(transformers, f'SegformerFor{kind}')(config), seed)
+
+
+def ours_for(sizes: dict) -> torch.nn.Module:
+    dims = sizes.get('hidden_sizes', [32, 64, 160, 256])
+    head = dict(in_channels=dims, channels=sizes.get('decoder_hidden_size', 256))
+    norms = dict(norm_cfg=LN, patch_norm_cfg=None, sr_norm_cfg=None)
+    layers = sizes.get('depths', [2, 2, 2, 2])
+    return build(segformer(head=head, embed_dims=dims[0], num_layers=layers, **norms))
+
+
+def logits_of(network, images) -> torch.Tensor:
+    with torch.no_grad():
+        return network(images).logits
+
+
+@pytest.mark.parametrize(
+    'sizes',
+    [SMALL, pytest.param(B0, id='B0'), pytest.param(B2, id='B2', marks=pytest.mark.slow)],
+)
+def test_segmentation_both_ways(tmp_path, images, sizes):
+    theirs = peer(sizes=sizes)
+    theirs.save_pretrained(tmp_path / 'theirs')
+    ours = ours_for(sizes)
+    report = load_weights(ours, tmp_path / 'theirs')
+    assert not (report.new or report.unused or report.notes)
+    assert report.description.classes == tuple(LABELS.values())
+    with torch.no_grad():
+        logits = ours(images, mode='tensor')
+    assert_close(logits, logits_of(theirs, images))
+
+    # Through our own file, and back.
+    convert_file(tmp_path / 'theirs', tmp_path / 'ours.pth', 'Hugging Face', keep_classifier=True)
+    assert write_huggingface(tmp_path / 'ours.pth', tmp_path / 'back') == []
+    again = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'back')
+    assert again.config.id2label == LABELS
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.eval().state_dict()[name], value), name
+    assert_close(logits, logits_of(again, images))
+
+
+@pytest.mark.parametrize(
+    'sizes', [SMALL, pytest.param(B0, id='B0'), pytest.param(B2, id='B2', marks=pytest.mark.slow)]
+)
+def test_classification_both_ways(tmp_path, images, sizes):
+    theirs = peer('ImageClassification', sizes)
+    theirs.save_pretrained(tmp_path / 'theirs')
+    opened = open_weights(tmp_path / 'theirs')
+    ours = ours_for(sizes).backbone
+    load_weights(ours, opened)
+    weight, bias = (opened.state_dict[f'head.fc.{kind}'] for kind in ('weight', 'bias'))
+    with torch.no_grad():
+        logits = ours(images)[-1].mean(dim=(2, 3)) @ weight.T + bias
+    assert_close(logits, logits_of(theirs, images))
+
+    convert_file(tmp_path / 'theirs', tmp_path / 'o.safetensors', 'Hugging Face', True)
+    write_huggingface(tmp_path / 'o.safetensors', tmp_path / 'back')
+    again = transformers.SegformerForImageClassification.from_pretrained(tmp_path / 'back')
+    assert_close(logits, logits_of(again.eval(), images))
+
+
+def test_both_generations_of_names(tmp_path, images):
+    """The hub's names, which are also saved today, and those that release 5 has in memory."""
+    from safetensors.torch import load_file
+
+    theirs = peer()
+    theirs.save_pretrained(tmp_path)
+    hub = load_file(tmp_path / 'model.safetensors')
+    assert 'segformer.encoder.block.0.0.attention.self.query.weight' in hub
+    assert 'decode_head.linear_c.0.proj.weight' in hub
+    in_memory = theirs.state_dict()
+    assert 'segformer.stages.0.blocks.0.attention.q_proj.weight' in in_memory
+    # A file of the hub that somebody renamed to NVlabs' name, without its config.
+    torch.save(hub, tmp_path / 'mit_b0.pth')
+    (tmp_path / 'config.json').unlink()
+    torch.save(in_memory, tmp_path / 'segformer.b0.bin')
+    for name in ('mit_b0.pth', 'segformer.b0.bin'):
+        ours = ours_for(SMALL)
+        report = load_weights(ours, tmp_path / name)
+        assert report.description.source == 'Hugging Face' and not report.unused
+        with torch.no_grad():
+            assert_close(ours(images, mode='tensor'), logits_of(theirs, images))
+
+
+def test_encoder_alone(tmp_path, images):
+    theirs = peer().segformer
+    theirs.save_pretrained(tmp_path / 'encoder')
+    ours = ours_for(SMALL).backbone
+    report = load_weights(ours, tmp_path / 'encoder')
+    assert report.description.head is None and not report.new
+    with torch.no_grad():
+        maps = ours(images)
+        wanted = theirs(images, output_hidden_states=True).hidden_states
+    for out, want in zip(maps, wanted, strict=True):
+        assert_close(out, want)
+
+
+def test_heads_are_read_from_the_config(tmp_path):
+    theirs = peer()
+    theirs.save_pretrained(tmp_path / 'theirs')
+    config = json.loads((tmp_path / 'theirs/config.json').read_text())
+    config['num_attention_heads'] = [1, 2, 4, 8]
+    (tmp_path / 'theirs/config.json').write_text(json.dumps(config))
+    reason = r'has 1, 2, 4, 8 attention heads, the model 1, 2, 5, 8; set model.backbone.num_heads='
+    with pytest.raises(ValueError, match=reason):
+        load_weights(ours_for(SMALL), tmp_path / 'theirs')
+
+
+def test_strides_are_read_from_the_config(tmp_path):
+    peer().save_pretrained(tmp_path / 'theirs')
+    config = json.loads((tmp_path / 'theirs/config.json').read_text())
+    config['strides'] = [2, 2, 2, 2]
+    (tmp_path / 'theirs/config.json').write_text(json.dumps(config))
+    with pytest.raises(
+        ValueError, match=r'strides 2, 2, 2, 2, the model 4, 2, 2, 2; set .*strides'
+    ):
+        load_weights(ours_for(SMALL), tmp_path / 'theirs')
+
+
+def test_a_trained_segformer_becomes_a_folder(tmp_path, images):
+    """Ours to theirs, with the image processor's file and what differs."""
+    ours = randomised(build(segformer()))
+    path = tmp_path / 'ours.pth'
+    torch.save({'state_dict': ours.state_dict()}, path)
+    with pytest.raises(ValueError, match='does not say how many attention heads'):
+        write_huggingface(path, tmp_path / 'folder')
+    assert not (tmp_path / 'folder').exists()
+    opened = open_weights(path)
+    opened.description.heads, opened.description.eps = (1, 2, 5, 8), {'norm': 1e-6}
+    path.write_bytes(serialise(opened.state_dict, meta_of(opened), '.pth'))
+    (difference,) = write_huggingface(path, tmp_path / 'folder')
+    assert 'eps 1e-06 here, 1e-05 in transformers' in difference
+    names = {file.name for file in (tmp_path / 'folder').iterdir()}
+    assert names == {'config.json', 'model.safetensors', 'preprocessor_config.json'}
+    theirs = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'folder')
+    with torch.no_grad():
+        wanted = ours(images, mode='tensor')
+    # One eps differs by 1e-5.
+    assert_close(logits_of(theirs.eval(), images), wanted, 1e-2)
+
+
+def test_what_transformers_does_not_have(tmp_path):
+    head = dict(type='SegformerHead')
+    torch.save(build(segformer(head=head)).state_dict(), tmp_path / 'conv.pth')
+    with pytest.raises(ValueError, match="OpenMMLab's convolution decoder 12 wide.*MLP decoder"):
+        write_huggingface(tmp_path / 'conv.pth', tmp_path / 'folder')
+
+
+def test_a_folder_that_holds_something_stays(tmp_path):
+    theirs = peer()
+    theirs.save_pretrained(tmp_path / 'theirs')
+    (tmp_path / 'kept').mkdir()
+    (tmp_path / 'kept/file').write_text('precious')
+    with pytest.raises(FileExistsError, match='kept exists already'):
+        write_huggingface(tmp_path / 'theirs', tmp_path / 'kept')
+    assert [path.name for path in (tmp_path / 'kept').iterdir()] == ['file']

@@ -1,0 +1,93 @@
+"""The converters' command lines."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generated_weights import augreg_arrays, build, save, segformer, write_rstrudel
+from reference_networks import NVlabsMiT, RstrudelSegmenter, TimmViT
+
+from mmseg_custom import cli
+from mmseg_custom.checkpoints.loading import open_weights
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools/model_converters'
+
+
+def run(tool: str, *arguments) -> None:
+    """Call a converter as ``python tools/model_converters/TOOL.py ARGUMENTS`` does."""
+    spec = importlib.util.spec_from_file_location(tool, TOOLS / f'{tool}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    cli.run(module.main, [str(word) for word in arguments])
+
+
+def sources(folder):
+    """A generated file for each converter."""
+    save(NVlabsMiT(), folder / 'mit.pth')
+    np.savez(folder / 'vit.npz', **augreg_arrays(TimmViT()))
+    write_rstrudel(folder / 'run', RstrudelSegmenter('linear'))
+    return {'mit2mmseg': 'mit.pth', 'vitjax2mmseg': 'vit.npz', 'segmenter2mmseg': 'run'}
+
+
+@pytest.mark.parametrize('tool', ['mit2mmseg', 'vitjax2mmseg', 'segmenter2mmseg'])
+def test_source_and_target(tmp_path, capsys, tool):
+    source, target = tmp_path / sources(tmp_path)[tool], tmp_path / 'new/converted.pth'
+    run(tool, source, target)
+    printed = capsys.readouterr().out
+    assert f'wrote {target}' in printed and 'use it with --cfg-options' in printed
+    converted, original = open_weights(target), open_weights(source)
+    kept = {k: v for k, v in original.state_dict.items() if not k.startswith('head.')}
+    assert converted.state_dict.keys() == kept.keys()
+    assert all(torch.equal(converted.state_dict[name], value) for name, value in kept.items())
+    assert converted.description.eps == original.description.eps
+
+
+def test_to_hugging_face_and_back(tmp_path, capsys):
+    transformers = pytest.importorskip('transformers')
+    config = transformers.SegformerConfig(
+        hidden_sizes=[8, 16, 40, 64], depths=[1, 1, 1, 1], decoder_hidden_size=12, num_labels=5
+    )
+    theirs = transformers.SegformerForSemanticSegmentation(config)
+    theirs.save_pretrained(tmp_path / 'theirs')
+    run('hf2mmseg', tmp_path / 'theirs', tmp_path / 'x.pth')
+    assert 'model.decode_head.type=SegformerMLPHead' in capsys.readouterr().out
+    run('mmseg2hf', tmp_path / 'x.pth', tmp_path / 'again')
+    again = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'again')
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_publish(tmp_path, capsys):
+    save(build(segformer()), tmp_path / 'x.pth', meta={}, optimizer={})
+    run('publish_model', tmp_path / 'x.pth', tmp_path / 'mine.safetensors')
+    (written,) = tmp_path.glob('mine-*.safetensors')
+    assert f'wrote {written}' in capsys.readouterr().out
+
+
+def test_mistakes_end_with_one_line(tmp_path, capsys):
+    write_rstrudel(tmp_path / 'run', RstrudelSegmenter())
+    (tmp_path / 'run/variant.yml').unlink()
+    (tmp_path / 'text.pth').write_text('no checkpoint')
+    target = tmp_path / 'x.pth'
+    cases = [
+        ('segmenter2mmseg', (tmp_path / 'run', target), 'needs its variant.yml'),
+        ('mit2mmseg', (tmp_path / 'none.pth', target), 'none.pth does not exist'),
+        ('mit2mmseg', (tmp_path / 'text.pth', target), 'is not a readable checkpoint'),
+        ('mmseg2hf', (tmp_path / 'text.pth', tmp_path / 'new'), 'is not a readable checkpoint'),
+        ('vitjax2mmseg', (tmp_path / 'text.pth', tmp_path / 'x.npz'), "cannot write a '.npz' file"),
+    ]
+    before = sorted(tmp_path.rglob('*'))
+    for tool, arguments, text in cases:
+        with pytest.raises(SystemExit) as ended:
+            run(tool, *arguments)
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith('error: ') and text in line
+    assert sorted(tmp_path.rglob('*')) == before, 'something was left behind'
+
+
+def test_as_a_command(run_tool):
+    result = run_tool('model_converters/hf2mmseg.py', '--help')
+    assert result.returncode == 0 and 'src' in result.stdout

@@ -1,0 +1,240 @@
+import copy
+import re
+
+import pytest
+import torch
+from generated_weights import assert_close, augreg_arrays, build, save, segformer, segmenter, vit
+from reference_networks import NVlabsMiT, NVlabsSegFormer, TimmViT, randomised
+
+from mmseg_custom.checkpoints.adapt import change_channels, resize_positions
+from mmseg_custom.checkpoints.comparing import options_of
+from mmseg_custom.checkpoints.loading import load_weights
+from mmseg_custom.engine.config import load_config
+
+
+@pytest.fixture
+def nvlabs(tmp_path):
+    return save(randomised(NVlabsSegFormer()), tmp_path / 'segformer.pth')
+
+
+@pytest.fixture
+def mit_path(tmp_path):
+    return save(randomised(NVlabsMiT(num_classes=1000)), tmp_path / 'mit.pth')
+
+
+def test_the_table_says_what_became_of_each_parameter(nvlabs):
+    shown = []
+    report = load_weights(
+        build(segformer(num_classes=7)), nvlabs, new_classes=True, show=shown.append
+    )
+    lines = shown[0].splitlines()
+    assert shown == [str(report)]
+    assert lines[0].startswith(f'{nvlabs}: MiT of depths')
+    assert "segmentor of NVlabs with the authors' MLP decoder 12 wide for 5 classes" in lines[0]
+    assert lines[1].split() == ['parameters', 'loaded', 'new', 'unused', 'wrong', 'shape']
+    table = {line.split()[0]: line.split()[1:] for line in lines[3:]}
+    assert table['backbone'] == [str(sum(n.startswith('backbone') for n in report.loaded)), *'---']
+    # Four projections with bias, the fusion and its norm; the classifier of the file and conv_seg.
+    assert table['decode_head'] == ['14', '2', '2', '2']
+    assert report.new == report.wrong_shape
+    assert report.new == ['decode_head.conv_seg.weight', 'decode_head.conv_seg.bias']
+    assert lines[-1] == 'the classifier is new: the file has 5 classes, the model 7'
+
+
+def test_another_class_count_needs_to_be_asked_for(nvlabs):
+    model = build(segformer(num_classes=7))
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError) as caught:
+        load_weights(model, nvlabs, model_name='config x.py')
+    message = str(caught.value)
+    assert message.startswith(f'checkpoint {nvlabs} does not fit config x.py: it holds a MiT of')
+    assert 'the file has 5 classes, the model 7' in message and 'new_classes=True' in message
+    assert '\n' not in message
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), f'{name} changed although loading failed'
+
+
+def test_masks_of_other_classes(tmp_path):
+    source = randomised(build(segmenter()))
+    path = save(source, tmp_path / 'x.pth')
+    model = build(segmenter(num_classes=3))
+    report = load_weights(model, path, new_classes=True)
+    of_classes = ['cls_emb', 'mask_norm.weight', 'mask_norm.bias']
+    assert sorted(report.new) == sorted(f'decode_head.{name}' for name in of_classes)
+    assert torch.equal(model.decode_head.dec_proj.weight, source.decode_head.dec_proj.weight)
+
+
+def test_a_backbone_is_no_segmentor(mit_path):
+    model = build(segformer())
+    with pytest.raises(
+        ValueError, match=r'ImageNet MiT .* no decoder; the file has no decoder; .*'
+    ):
+        load_weights(model, mit_path)
+    report = load_weights(model, mit_path, new_decoder=True)
+    assert all(name.startswith('decode_head.') for name in report.new) and report.new
+    assert report.notes == ['the decoder is new: the file has none']
+    assert all(name.startswith('backbone.') for name in report.loaded)
+
+
+def test_another_size_names_the_options(tmp_path):
+    torch.manual_seed(0)
+    source = NVlabsMiT((64, 128, 320, 512), (3, 4, 6, 3))
+    path = save(source, tmp_path / 'mit_b0.pth')
+    model = build(
+        segformer(embed_dims=32, num_layers=[2, 2, 2, 2], head=dict(in_channels=[32, 64, 160, 256]))
+    )
+    with pytest.raises(ValueError) as caught:
+        load_weights(model, path, new_decoder=True)
+    assert (
+        'the file holds MiT-B2 weights, the model is MiT-B0; set model.backbone.embed_dims=64, '
+        'model.backbone.num_layers=[3,4,6,3], model.decode_head.in_channels=[64,128,320,512]'
+    ) in str(caught.value)
+
+
+def test_another_vit_names_the_options(tmp_path):
+    source = build(segmenter(embed_dims=192, num_layers=12))
+    weights = {k: v for k, v in source.state_dict().items() if k.startswith('backbone.')}
+    torch.save(weights, tmp_path / 'vit.pth')
+    with pytest.raises(ValueError) as caught:
+        load_weights(build(segmenter()), tmp_path / 'vit.pth', new_decoder=True)
+    message = str(caught.value)
+    assert 'holds ViT-Ti/8 weights, the model is ViT of depth 2 and width 24/8; set ' in message
+    options = re.findall(r'model\.(\w+)\.(\w+)=(\d+)', message)
+    config = segmenter()
+    for part, key, value in options:
+        config[part][key] = int(value)
+    assert load_weights(build(config), tmp_path / 'vit.pth', new_decoder=True).loaded
+
+
+def test_another_family(mit_path):
+    with pytest.raises(
+        ValueError, match=r'the file holds MiT .* weights, the model is ViT of depth'
+    ):
+        load_weights(build(segmenter()), mit_path, new_decoder=True)
+
+
+def test_another_decoder(nvlabs):
+    with pytest.raises(
+        ValueError,
+        match="the file has the authors' MLP decoder, the model has OpenMMLab's convolution "
+        r'decoder; set model\.decode_head\.type=SegformerMLPHead',
+    ):
+        load_weights(build(segformer(head=dict(type='SegformerHead'))), nvlabs)
+    with pytest.raises(ValueError, match=r"is 12 wide, the model's 16; set .*channels=12"):
+        load_weights(build(segformer(head=dict(channels=16))), nvlabs)
+
+
+def test_incomplete_and_foreign_files(tmp_path, nvlabs):
+    weights = build(segformer()).state_dict()
+    del weights['backbone.layers.3.2.bias'], weights['decode_head.linear_c2.proj.weight']
+    weights['backbone.extra'] = torch.zeros(2)
+    torch.save(weights, tmp_path / 'x.pth')
+    with pytest.raises(ValueError) as caught:
+        load_weights(build(segformer()), tmp_path / 'x.pth')
+    assert '2 of 108 missing (first: backbone.layers.3.2.bias)' in str(caught.value)
+    assert '1 unexpected (first: backbone.extra)' in str(caught.value)
+    torch.save({'conv1.weight': torch.zeros(3)}, tmp_path / 'y.pth')
+    with pytest.raises(
+        ValueError, match=r'weights of an unknown network; .* \(first: conv1.weight\)'
+    ):
+        load_weights(build(segformer()), tmp_path / 'y.pth')
+
+
+def test_an_auxiliary_head_may_be_new(tmp_path):
+    path = save(build(segmenter('linear')), tmp_path / 'x.pth')
+    config = segmenter('linear')
+    config['auxiliary_head'] = dict(config['decode_head'], in_index=0)
+    report = load_weights(build(config), path)
+    assert report.new == ['auxiliary_head.conv_seg.weight', 'auxiliary_head.conv_seg.bias']
+
+
+@pytest.mark.parametrize('mode', ['bicubic', 'nearest'])
+def test_positions_are_resized_as_the_config_says(tmp_path, mode):
+    import numpy as np
+
+    network = randomised(TimmViT())
+    np.savez(tmp_path / 'vit.npz', **augreg_arrays(network))
+    model = build(vit(img_size=(48, 64), interpolate_mode=mode))
+    report = load_weights(model, tmp_path / 'vit.npz')
+    grid = network.pos_embed[:, 1:].detach().unflatten(1, (4, 4)).permute(0, 3, 1, 2)
+    corners = False if mode == 'bicubic' else None
+    wanted = torch.nn.functional.interpolate(grid, (6, 8), mode=mode, align_corners=corners)
+    assert torch.equal(model.pos_embed[:, 1:], wanted.flatten(2).transpose(1, 2))
+    assert torch.equal(model.pos_embed[:, :1], network.pos_embed[:, :1])
+    assert report.adapted == {'backbone.pos_embed': f'resized from 4x4 to 6x8 patches ({mode})'}
+    assert resize_positions(torch.zeros(1, 13, 3), (4, 4), mode) is None
+
+
+@pytest.mark.parametrize(('channels', 'verb'), [(1, 'averaged'), (2, 'averaged'), (5, 'inflated')])
+def test_other_image_channels(mit_path, images, channels, verb):
+    """Equal channels give what they gave before."""
+    three, other = build(segformer()).backbone, build(segformer(in_channels=channels)).backbone
+    load_weights(three, mit_path)
+    report = load_weights(other, mit_path)
+    name = 'backbone.layers.0.0.projection.weight'
+    assert report.adapted == {name: f'{verb} from 3 to {channels} channels'}
+    grey = images[:, :1]
+    with torch.no_grad():
+        wanted = three(grey.repeat(1, 3, 1, 1))
+        for out, want in zip(other(grey.repeat(1, channels, 1, 1)), wanted, strict=True):
+            assert_close(out, want)
+
+
+def test_inflated_channels_keep_their_order():
+    weight = torch.arange(6.0).view(1, 6, 1, 1)[:, :3]
+    assert change_channels(weight, 4).flatten().tolist() == [0.0, 1.0, 2.0, 0.0]
+    assert change_channels(weight + 2, 6).flatten().tolist() == [1, 1.5, 2, 1, 1.5, 2]
+
+
+def test_recorded_epsilons_are_compared(tmp_path):
+    from mmseg_custom.checkpoints.adapt import describe_model
+
+    source = build(segformer())
+    meta = {'mmseg_custom': describe_model(source).as_dict()}
+    path = save(source, tmp_path / 'x.pth', meta=meta)
+    assert load_weights(build(segformer()), path).notes == []
+    (note,) = load_weights(build(segformer(norm_cfg=dict(type='LN', eps=1e-3))), path).notes
+    assert 'norm 1e-06 in the file, 0.001 in the model' in note
+
+
+def test_the_printed_options_give_the_numbers(nvlabs):
+    """As a user copies them to the command line."""
+    from mmseg_custom.checkpoints.loading import open_weights
+
+    weights = open_weights(nvlabs)
+    weights.description.mean, weights.description.std = (1.0, 2.0, 3.5), (4.0, 5.0, 6.0)
+    options = [option.strip('"') for option in options_of(weights.description)]
+    small = ['embed_dims=8', 'num_layers=[1,1,1,1]', 'num_heads=[1,2,5,8]']
+    config = load_config(
+        'configs/quickstart/segformer_mit-b0_quickstart.py',
+        [
+            *(f'model.backbone.{option}' for option in small),
+            *('model.decode_head.in_channels=[8,16,40,64]', 'model.decode_head.num_classes=5'),
+            *options,
+        ],
+    )
+    config.model.decode_head.norm_cfg.type = 'BN'
+    assert load_weights(build(config.model), weights).notes == []
+
+
+def test_batch_norms_without_a_counter(tmp_path):
+    """Batch norms of before PyTorch 0.4.1 have no counter."""
+    weights = build(segformer()).state_dict()
+    weights = {k: v for k, v in weights.items() if not k.endswith('num_batches_tracked')}
+    torch.save(weights, tmp_path / 'x.pth')
+    assert len(load_weights(build(segformer()), tmp_path / 'x.pth').loaded) == len(weights)
+
+
+def test_the_bias_of_the_patch_embedding(tmp_path):
+    """mmseg 1.2 leaves it out by default; the published Segmenters and ViTs have it."""
+    with_bias, without = randomised(build(segmenter())), build(segmenter(patch_bias=False))
+    path = save(with_bias, tmp_path / 'with.pth')
+    with pytest.raises(ValueError, match=r'none in the model.*set model.backbone.patch_bias=True'):
+        load_weights(without, path)
+    path = save(without, tmp_path / 'without.pth')
+    report = load_weights(with_bias, path)
+    name = 'backbone.patch_embed.projection.bias'
+    assert report.adapted == {name: 'zero: the file has none'}
+    assert not with_bias.backbone.patch_embed.projection.bias.any()
+    path = save(with_bias, tmp_path / 'zero.pth')
+    assert load_weights(without, path).unused == [name]
