@@ -82,11 +82,13 @@ def _short(word: str) -> str:
     """A word of a command for the short run: one epoch, and the checkpoint that it has saved."""
     if re.fullmatch(r'max_epochs=\d+', word):
         return 'max_epochs=1'
-    path = Path(word)
-    if path.is_file() or not re.search(r'(iter|epoch)_\d+\.pth$', word):
+    key, separator, value = word.rpartition('=')
+    path = Path(value)
+    if path.is_file() or not re.search(r'(iter|epoch)_\d+\.pth$', value):
         return word
     saved = path.parent.glob(re.sub(r'\d+\.pth$', '*.pth', path.name))
-    return str(max(saved, key=lambda file: file.stat().st_mtime, default=word))
+    newest = max(saved, key=lambda file: file.stat().st_mtime, default=value)
+    return f'{key}{separator}{newest}'
 
 
 def start_server(folder: Path) -> subprocess.Popen:
@@ -131,6 +133,9 @@ def make_data(folder: Path) -> None:
     (folder / 'my_pictures').mkdir()
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     cv2.imwrite(str(folder / 'my_pictures/street.jpg'), picture)
+    for name in ('train/cat', 'train/dog', 'val/cat', 'val/dog'):
+        (folder / 'my_classes' / name).mkdir(parents=True)
+        cv2.imwrite(str(folder / 'my_classes' / name / 'one.jpg'), picture)
 
 
 def make_workspace(folder: Path, shared: Path) -> Path:
@@ -140,7 +145,7 @@ def make_workspace(folder: Path, shared: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / 'my_folder').symlink_to(shared / 'data/my_folder')
     for path in shared.iterdir():
-        if path.name in ('data', 'my_pictures', 'checkpoint.pth'):
+        if path.name in ('data', 'my_pictures', 'my_classes', 'checkpoint.pth'):
             (folder / path.name).symlink_to(path)
     return folder
 
