@@ -5,10 +5,9 @@ import os
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 
-from mmseg_custom.compat import UPSTREAM_WARNINGS
+from mmseg_custom.compat import ignore_upstream_warnings
 from mmseg_custom.messages import did_you_mean
 
 USER_ERRORS = (ValueError, TypeError, OSError, ModuleNotFoundError)
@@ -42,8 +41,7 @@ def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None)
     registry name; anything else is a defect of ours and keeps its traceback.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    for message in UPSTREAM_WARNINGS:
-        warnings.filterwarnings('ignore', message=re.escape(message))
+    ignore_upstream_warnings()
     try:
         main(argv)
     except (*USER_ERRORS, KeyError, SyntaxError) as error:

@@ -14,6 +14,7 @@ import pickle
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,16 @@ UPSTREAM_LOG_LINES = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Exp name: ',
+    'paramwise_options -- ',
 )
+
+
+def ignore_upstream_warnings() -> None:
+    """Silence warnings about what a user cannot change."""
+    for message in UPSTREAM_WARNINGS:
+        warnings.filterwarnings('ignore', message=re.escape(message))
+
+
 # What each launcher sets in every process, and what to start where nothing did.
 LAUNCHERS = {
     'pytorch': ('RANK', 'bash tools/dist_train.sh CONFIG GPUS (or torchrun)'),

@@ -4,32 +4,28 @@ import os
 import pickle
 import re
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlparse
 
 import torch
 
-WEIGHTS_FOLDER_VARIABLE = 'MMSEG_CUSTOM_WEIGHTS'
-# The first digits of the file's SHA-256.
-HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
+from mmseg_custom.checkpoints.sources import resolve
 
 
 def load_from_local(filename: str | os.PathLike, map_location=None) -> dict:
     """Read a checkpoint file with ``torch.load(weights_only=True)``, whatever the environment says.
 
     Args:
-        filename: path of a ``.pth`` file.
+        filename: path of a ``.pth`` file, or a name of published weights.
         map_location: as in :func:`torch.load`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a checkpoint, is truncated, or holds a pickle that needs more
-            than tensors, numbers, strings and mmengine's log buffers.
+        FileNotFoundError: there is no such file, or it cannot be downloaded.
+        ValueError: no published weights have that name; the file is not a checkpoint, is truncated,
+            or holds a pickle that needs more than tensors, numbers, strings and log buffers.
     """
-    path = Path(filename).expanduser()
+    path = resolve(filename)
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
+        raise FileNotFoundError(f'checkpoint {path} is a folder, expected a file')
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -63,54 +59,8 @@ def _unreadable(path: Path, reason: str) -> str:
 
 
 def load_from_http(url: str, map_location=None, **kwargs) -> dict:
-    """Download a checkpoint to the cache folder once per machine, then read it safely.
-
-    A file of the same name in the folder that ``MMSEG_CUSTOM_WEIGHTS`` names is taken first. Where
-    the name ends in a hash, as OpenMMLab's do (``-7e0fe6dd.pth``), a download must have it.
-
-    Raises:
-        FileNotFoundError: the download failed; the message names the file and the folder to put it.
-            Every process raises it.
-    """
-    from mmengine.dist import get_dist_info
-
-    name = Path(urlparse(url).path).name
-    folder = os.environ.get(WEIGHTS_FOLDER_VARIABLE) or os.path.join(
-        torch.hub.get_dir(), 'checkpoints'
-    )
-    path = Path(folder) / name
-    rank, world_size = get_dist_info()
-    # The processes of another machine may not see this one's disk.
-    downloads = world_size == 1 or int(os.environ.get('LOCAL_RANK', rank)) == 0
-    problem = None
-    if downloads and not path.is_file():
-        problem = _download(url, path)
-    if world_size > 1:
-        torch.distributed.barrier()
-    if not path.is_file():
-        reason = problem or 'see the message of the first process of this machine'
-        raise FileNotFoundError(
-            f'cannot download {url} ({reason}); put the file at {path}, or train without it: '
-            'tools/train.py CONFIG --from-scratch'
-        )
-    return load_from_local(path, map_location)
-
-
-def _download(url: str, path: Path) -> str | None:
-    """Write the file at once or not at all, and return what went wrong.
-
-    Raising here would leave the other processes waiting.
-    """
-    hash_prefix = HASH_IN_NAME.search(path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, str(path), hash_prefix[1] if hash_prefix else None, progress=os.isatty(2)
-        )
-    # torch raises RuntimeError for another hash.
-    except (OSError, RuntimeError, HTTPException) as error:
-        return ' '.join(str(error).split()) or type(error).__name__
-    return None
+    """Read a checkpoint that :func:`~mmseg_custom.checkpoints.sources.resolve` downloads."""
+    return load_from_local(url, map_location)
 
 
 def state_dict_of(checkpoint: object, name: str) -> Mapping:

@@ -143,6 +143,14 @@ def unreachable_weights(tmp_path):
     return arguments, ['mit_b0.pth', '--from-scratch', 'cache']
 
 
+def unknown_weights(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--cfg-options', 'load_from=segformer_mit-b0_ade2k']
+    return arguments, [
+        "'segformer_mit-b0_ade2k' is neither",
+        'did you mean segformer_mit-b0_ade20k',
+    ]
+
+
 CASES = [
     missing_config,
     unknown_registry_name,
@@ -162,6 +170,7 @@ CASES = [
     resume_from_weights,
     launcher_without_torchrun,
     unreachable_weights,
+    unknown_weights,
 ]
 
 

@@ -34,10 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 <= args.opacity <= 1:
         raise ValueError(f'--opacity {args.opacity}: expected 0 (picture) to 1 (classes only)')
     from mmseg_custom.engine.config import load_config
+    from mmseg_custom.host_memory import keep_freed_memory
     from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
     from mmseg_custom.inference.predictor import load_model
     from mmseg_custom.writing import check_writable
 
+    keep_freed_memory()
     jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
     model = load_model(load_config(args.config, args.cfg_options), args.checkpoint, args.device)
     check_writable(args.out_dir, '--out-dir')

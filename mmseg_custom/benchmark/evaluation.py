@@ -21,6 +21,7 @@ from mmseg_custom.benchmark.named_models import NUM_CLASSES, build, model_config
 from mmseg_custom.benchmark.run import Comparison, Measurement, Options, Result
 from mmseg_custom.benchmark.timing import Timing, interleave
 from mmseg_custom.engine.config import CONFIG_FOLDERS, load_config
+from mmseg_custom.host_memory import OPT_OUT
 
 PICTURE_SIZE = (512, 683)
 DATASET_CONFIG = '_base_/datasets/ade20k.py'
@@ -184,6 +185,8 @@ def run_tool(folder: Path, side: str, options: Options) -> ToolRun:
     environment = {**os.environ, 'OMP_NUM_THREADS': str(options.threads or torch.get_num_threads())}
     if options.device == 'cpu':
         environment['CUDA_VISIBLE_DEVICES'] = ''
+    keeps = options.keep_memory == 'both' or (options.keep_memory, side) == ('ours', 'ours')
+    environment[OPT_OUT] = str(int(keeps))
     output = folder / 'output.txt'
     with output.open('w') as stream:
         process = subprocess.Popen(

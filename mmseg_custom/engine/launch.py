@@ -10,6 +10,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
+from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
 
@@ -34,6 +35,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
         PermissionError: the work folder cannot be written to.
         ValueError: the heads' number of classes is not the data set's.
     """
+    keep_freed_memory()
     register_all()
     init_default_scope(config.get('default_scope', SCOPE))
     config.launcher = launcher
@@ -166,7 +168,12 @@ def test(
 
     Returns:
         The metrics, in percent.
+
+    Raises:
+        ValueError: pictures of class maps are asked for, but the model names one class per picture.
     """
+    if (out or show_dir) and 'decode_head' not in config.model:
+        raise ValueError('--out and --show-dir write class maps, which a classifier does not have')
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
     for key in TRAINING_KEYS:

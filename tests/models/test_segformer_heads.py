@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmseg_custom.models.layers import row_blocks
+from mmseg_custom.models.decode_heads import segformer_head
+from mmseg_custom.models.layers import linear_norm, row_blocks
 from mmseg_custom.registry import MODELS
 
 SegformerHead, SegformerMLPHead = MODELS.get('SegformerHead'), MODELS.get('SegformerMLPHead')
@@ -65,7 +66,7 @@ def backward(head, maps):
     head.zero_grad()
     (logits * weights).sum().backward()
     gradients = {name: parameter.grad for name, parameter in head.named_parameters()}
-    gradients |= {f'map {i}': m.grad for i, m in enumerate(maps)}
+    gradients |= {f'map {i}': m.grad for i, m in enumerate(maps) if m.grad is not None}
     return logits, gradients, head.state_dict()
 
 
@@ -88,6 +89,30 @@ def assert_same(ours, stock, **maps):
 def test_numbers_of_the_stock_head(mode, sizes, channels_last):
     ours, stock = (getattr(head, mode)() for head in stock_pair())
     assert_same(ours, stock, sizes=sizes, channels_last=channels_last)
+
+
+@pytest.mark.parametrize(
+    'norm',
+    [
+        dict(type='BN'),
+        dict(type='BN', momentum=None),
+        dict(type='BN', affine=False),
+        dict(type='BN', track_running_stats=False),
+    ],
+    ids=lambda norm: list(norm)[-1],
+)
+def test_batch_statistics_follow_from_those_of_a_narrow_input(norm, monkeypatch):
+    folded = []
+    original = linear_norm.fold_batch_statistics
+    monkeypatch.setattr(
+        segformer_head,
+        'fold_batch_statistics',
+        lambda conv, pixels: folded.append(pixels.shape[1]) or original(conv, pixels),
+    )
+    ours, stock = (head.train() for head in stock_pair(channels=32, norm_cfg=norm))
+    for _ in range(2):
+        assert_same(ours, stock)
+    assert folded == [8, 16, 8, 16], 'the two narrow levels of 8, 16, 40 and 64 channels'
 
 
 ROWWISE = [
@@ -123,17 +148,30 @@ def test_numbers_of_the_stock_head_by_rows(arguments, numbers, monkeypatch):
         dict(norm_cfg=dict(type='BN', track_running_stats=False)),
         dict(in_index=[0, 2], in_channels=[8, 40]),
         dict(dropout_ratio=0.5),
+        dict(channels=32, dropout_ratio=0.5),
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
 @pytest.mark.parametrize('mode', ['train', 'eval'])
 def test_numbers_of_the_stock_head_with_other_arguments(mode, arguments):
     ours, stock = (getattr(head, mode)() for head in stock_pair(**arguments))
-    maps = feature_maps()
-    torch.manual_seed(0)
-    logits = ours(maps)
-    torch.manual_seed(0)
-    torch.testing.assert_close(logits, stock(maps), rtol=1e-9, atol=1e-9)
+    assert_same(ours, stock)
+
+
+def test_dropout_follows_its_own_mode():
+    """As users do it who want several predictions of one picture."""
+    ours, stock = (head.eval() for head in stock_pair(dropout_ratio=0.5))
+    for head in (ours, stock):
+        head.dropout.train()
+    results = []
+    with torch.no_grad():
+        for head in (ours, stock):
+            torch.manual_seed(0)
+            results.append(head(feature_maps()))
+        ours.dropout = nn.Dropout(0.5)
+        elementwise = ours(feature_maps())
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+    assert (elementwise - results[0]).abs().max() > 1e-3
 
 
 class PlainMLPHead(nn.Module):

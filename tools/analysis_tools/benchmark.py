@@ -26,6 +26,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=10, help='measurements of each contender')
     parser.add_argument('--threads', type=int, help='of PyTorch on a CPU')
     parser.add_argument('--pictures', type=int, default=24, help='of the task eval')
+    parser.add_argument(
+        '--keep-memory', default='ours', choices=('none', 'ours', 'both'), help='see docs/speed.md'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers there')
     parser.add_argument('--traceback', action='store_true', help=argparse.SUPPRESS)
     return parser.parse_args(argv)

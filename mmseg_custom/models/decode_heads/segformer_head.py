@@ -17,7 +17,11 @@ from mmseg.models.decode_heads import SegformerHead as UpstreamSegformerHead
 from torch import Tensor
 
 from mmseg_custom.models.decode_heads.level_fusion_head import LevelFusionHead
-from mmseg_custom.models.layers.linear_norm import linear_and_norm
+from mmseg_custom.models.layers.linear_norm import (
+    fold_batch_statistics,
+    folds_batch_statistics,
+    linear_and_norm,
+)
 from mmseg_custom.models.layers.token_map import pixels_to_map, to_pixels
 from mmseg_custom.registry import MODELS
 
@@ -44,7 +48,11 @@ class SegformerHead(LevelFusionHead, UpstreamSegformerHead):
         self, number: int, level: Tensor, part: Tensor
     ) -> tuple[Callable[[Tensor], Tensor], None]:
         conv = self.convs[number]
-        weight, bias, norm = linear_and_norm(conv)
+        if folds_batch_statistics(conv, level):
+            norm = None
+            weight, bias = fold_batch_statistics(conv, to_pixels(level))
+        else:
+            weight, bias, norm = linear_and_norm(conv)
 
         def project(pixels: Tensor) -> Tensor:
             x = F.linear(pixels, weight, bias)

@@ -1,0 +1,1 @@
+"""Published weights, and how files of weights are found and read."""
