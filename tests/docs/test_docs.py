@@ -55,7 +55,7 @@ def run_blocks(page: Path, folder: Path, server: Path, slow: bool) -> None:
             continue
         if block.language == 'bash':
             try:
-                run_script(block.text, folder, server)
+                run_script(block.text, folder, server, timeout=1700 if slow else 280)
             except AssertionError as error:
                 pytest.fail(f'{block.place}: {error}', pytrace=False)
         elif block.file is not None:
