@@ -7,6 +7,7 @@ import torch
 from file_server import closed_port, running_server
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmseg_custom.checkpoints.loading import load_weights
 from mmseg_custom.checkpoints.published import PUBLISHED
 from mmseg_custom.checkpoints.sources import resolve, weights_folder
 from mmseg_custom.registry import MODELS, register_all
@@ -156,3 +157,36 @@ def test_a_config_names_weights(folder):
     for name, value in backbone.state_dict().items():
         torch.testing.assert_close(value, weights[name], rtol=0, atol=0)
     assert CheckpointLoader.load_checkpoint('mit_b0', 'cpu').keys() == weights.keys()
+
+
+def test_a_name_fills_a_model_from_another_format(folder, hub, tmp_path):
+    """OpenMMLab is out of reach, so ``mit_b0`` comes from the classifier at Hugging Face."""
+    transformers = pytest.importorskip('transformers')
+    theirs = transformers.SegformerForImageClassification(
+        transformers.SegformerConfig(
+            depths=[1, 1, 1, 1],
+            hidden_sizes=[8, 16, 40, 64],
+            num_attention_heads=[1, 2, 5, 8],
+            num_labels=7,
+        )
+    ).eval()
+    theirs.save_pretrained(tmp_path / 'published')
+    for path in (tmp_path / 'published').iterdir():
+        hub.files[f'/nvidia/mit-b0/resolve/main/{path.name}'] = path.read_bytes()
+    encoder = dict(
+        type='MixVisionTransformer',
+        embed_dims=8,
+        num_layers=[1] * 4,
+        num_heads=[1, 2, 5, 8],
+        norm_cfg=dict(type='LN', eps=1e-5),
+    )
+    backbone = MODELS.build({**encoder, 'init_cfg': dict(type='Pretrained', checkpoint='mit_b0')})
+    backbone.init_weights()
+    head = dict(type='LinearClsHead', in_channels=64, num_classes=7)
+    classifier = MODELS.build(dict(type='ImageClassifier', backbone=encoder, head=head)).eval()
+    load_weights(classifier, 'nvidia/mit-b0', show=None)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(images), theirs(images).logits, rtol=1e-4, atol=1e-5)
+        maps = zip(backbone.eval()(images), classifier.backbone(images))
+        assert all(torch.equal(one, other) for one, other in maps)
