@@ -124,7 +124,7 @@ def test_the_tool_trains_and_a_segmentor_takes_the_encoder(run_tool, pictures, t
             embed_dims=8,
             num_layers=[1] * 4,
             num_heads=[1, 2, 5, 8],
-            init_cfg=dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.'),
+            init_cfg=dict(type='Pretrained', checkpoint=checkpoint),
         )
     )
     backbone.init_weights()
@@ -146,8 +146,7 @@ def test_the_quick_classification_learns_and_hands_over(run_tool, tmp_path):
     (metrics,) = test_dir.glob('*/*.json')
     assert json.loads(metrics.read_text())['top1'] > 90
     prefix = 'model.backbone.init_cfg'
-    options = [f'{prefix}.type=Pretrained', f'{prefix}.checkpoint={best}']
-    options += [f'{prefix}.prefix=backbone.', 'max_iters=1']
+    options = [f'{prefix}.type=Pretrained', f'{prefix}.checkpoint={best}', 'max_iters=1']
     segmentor = CONFIG_DIR / 'quickstart/segformer_mit-b0_quickstart.py'
     arguments = [segmentor, '--work-dir', tmp_path / 'segmentor', '--cfg-options', *options]
     result = run_tool('train.py', *arguments, cwd=tmp_path)

@@ -5,9 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
-from torch import nn
 
-from mmseg_custom.benchmark.hugging_face import state_dict_of
+from mmseg_custom.checkpoints.to_huggingface import model_state_dict
 from mmseg_custom.models.classifiers import BatchMixing, ImageClassifier, LinearClsHead
 from mmseg_custom.registry import MODELS, register_all
 
@@ -49,9 +48,7 @@ def test_logits_are_those_of_transformers(dtype):
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    weights = state_dict_of(nn.ModuleDict({'backbone': ours.backbone}))
-    weights |= {f'classifier.{name}': value for name, value in ours.head.fc.state_dict().items()}
-    theirs.load_state_dict(weights, strict=True)
+    theirs.load_state_dict(model_state_dict(ours), strict=True)
     image = torch.randn(2, 3, 64, 96, dtype=dtype)
     with torch.no_grad():
         logits, expected = ours(image), theirs(image).logits
