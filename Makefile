@@ -4,14 +4,28 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart quickstart-segmenter test test-slow lint clean
+ONEDL_VENV ?= .venv-onedl
+ONEDL_BIN := $(ONEDL_VENV)/bin
+ONEDL_STAMP := $(ONEDL_VENV)/.installed
+PIP_INSTALL := pip install --quiet --disable-pip-version-check -c requirements/tested.txt
+TORCH := "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
+
+.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl lint clean
 
 install: $(STAMP)
 
 $(STAMP): setup.py requirements/tested.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/tested.txt "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/tested.txt -e ".[lite,tensorboard,peers,test]"
+	$(BIN)/$(PIP_INSTALL) $(TORCH)
+	$(BIN)/$(PIP_INSTALL) -e ".[lite,tensorboard,peers,test]"
+	touch $@
+
+# Both providers of the OpenMMLab modules own the same folders, so the fork gets its own environment.
+$(ONEDL_STAMP): setup.py requirements/tested.txt requirements/onedl.txt
+	$(PYTHON) -m venv $(ONEDL_VENV)
+	$(ONEDL_BIN)/$(PIP_INSTALL) $(TORCH)
+	$(ONEDL_BIN)/$(PIP_INSTALL) -r requirements/onedl.txt pytest pytest-timeout pytest-xdist
+	$(ONEDL_BIN)/$(PIP_INSTALL) --no-deps -e .
 	touch $@
 
 quickstart: $(STAMP)
@@ -26,9 +40,13 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
 
+test-onedl: $(ONEDL_STAMP)
+	$(ONEDL_BIN)/python -m mmseg_custom.doctor
+	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 -m "provider and not slow and not gpu"
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(ONEDL_VENV) build *.egg-info

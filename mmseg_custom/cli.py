@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from mmseg_custom.compat import ignore_upstream_warnings
+from mmseg_custom.messages import did_you_mean
 
 USER_ERRORS = (ValueError, TypeError, OSError, ModuleNotFoundError)
 EXIT_USER_ERROR = 2
@@ -99,11 +100,11 @@ def _unknown_name_message(text: str) -> str | None:
     match = re.search(r"'?\"?([\w.]+) is not in the ([\w.]+)::([\w ]+) registry", text)
     if match is None:
         return None
-    from mmseg_custom.registry import suggest_names
+    from mmseg_custom.registry import registered_names
 
     name, scope, registry = match.groups()
-    near = suggest_names(name, registry)
-    fix = f'did you mean {" or ".join(near)}?' if near else 'import the module that registers it'
+    near = did_you_mean(name.rsplit('.', 1)[-1], registered_names(registry), 2)
+    fix = near or 'import the module that registers it (custom_imports of the config)'
     return f"unknown {registry} type='{name}' (looked in {scope} and its parents); {fix}"
 
 

@@ -17,12 +17,13 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 INSTALL_HINTS = {
-    'torch': 'pip install torch',
+    'torch': 'pip install "torch>=2.6"',
     'mmengine': 'pip install "mmengine>=0.10.7"',
     'mmcv': 'pip install "mmcv-lite>=2.1,<2.2"',
-    'mmsegmentation': 'pip install mmsegmentation==1.2.2',
+    'mmsegmentation': 'pip install "mmsegmentation==1.2.2"',
 }
 
 
@@ -33,12 +34,14 @@ UPSTREAM_WARNINGS = (
     'Detected pickle protocol',
     # MKL follows OMP_NUM_THREADS, which tools/torchrun.sh sets.
     'Setting MKL_NUM_THREADS',
+    'Fail to import ``MultiScaleDeformableAttention``',
 )
 UPSTREAM_LOG_LINES = (
     'The prefix is not set in metric class',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Exp name: ',
+    'paramwise_options -- ',
 )
 
 
@@ -110,12 +113,19 @@ def has_compiled_mmcv() -> bool:
     return spec is not None and spec.loader is not None
 
 
+def _mmseg_needs_operators() -> bool:
+    """Whether a module of ``mmseg.models`` imports ``mmcv.ops`` unguarded, from its source."""
+    package = Path(importlib.util.find_spec('mmseg').submodule_search_locations[0])
+    files = (package / 'models').rglob('*.py')
+    return any(re.search(r'^from mmcv\.ops', file.read_text('utf-8'), re.M) for file in files)
+
+
 @_fix(
     reason='mmcv-lite has no compiled operators, and mmseg.models imports modules that want them',
     until='mmseg imports mmcv.ops only where it is used',
 )
 def _mmcv_ext() -> bool:
-    if has_compiled_mmcv():
+    if has_compiled_mmcv() or not _mmseg_needs_operators():
         return False
     stand_in = types.ModuleType('mmcv._ext')
     # mmengine asks find_spec() whether operators exist: a spec without a loader answers no.
@@ -199,63 +209,66 @@ def _safe_loader() -> bool:
 
 
 @_fix(
-    reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU',
-    until='mmengine initialises gloo on a CPU',
+    reason='loaders of addresses such as open-mmlab:// call the unsafe ones past the registry of '
+    'loaders; those of the maintained fork share a function that falls back to weights_only=False',
+    until='all of them load with weights_only=True and nothing else',
 )
-def _init_dist_on_cpu() -> bool:
+def _safe_inner_loaders() -> bool:
     import torch
-    from mmengine.dist import utils
+    from mmengine.runner import checkpoint
 
-    if torch.cuda.is_available():
-        return False
-    upstream = utils.init_dist
+    registered = checkpoint.CheckpointLoader._schemes
+    checkpoint.load_from_local, checkpoint.load_from_http = registered[''], registered['https://']
 
-    def init_dist(launcher, backend='nccl', **kwargs):
-        if launcher != 'pytorch' or not torch.distributed.is_available():
-            return upstream(launcher, backend=backend, **kwargs)
-        kwargs.pop('init_backend', None)
-        timeout = kwargs.pop('timeout', None)
-        if timeout is not None:
-            from datetime import timedelta
+    def safe_torch_load(file, map_location=None, weights_only=True):
+        return torch.load(file, map_location=map_location, weights_only=True)
 
-            kwargs['timeout'] = timedelta(seconds=timeout)
-        os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
-        return torch.distributed.init_process_group('gloo', **kwargs)
-
-    _replace_init_dist(init_dist)
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = safe_torch_load
     return True
 
 
-def _replace_init_dist(function: Callable) -> None:
+@_fix(
+    reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU; '
+    "without torchrun, srun or mpirun it ends in KeyError: 'RANK' and the like",
+    until='mmengine initialises gloo on a CPU and says what has to start the processes',
+)
+def _init_dist() -> bool:
     import mmengine.dist
     import mmengine.runner.runner
+    import torch
 
-    for module in (mmengine.dist.utils, mmengine.dist, mmengine.runner.runner):
-        module.init_dist = function
-
-
-@_fix(
-    reason="without torchrun, srun or mpirun --launcher ends in KeyError: 'RANK' and the like",
-    until='mmengine says what has to start the processes',
-)
-def _init_dist_without_launcher() -> bool:
-    from mmengine.dist import utils
-
-    if any(variable in os.environ for variable, _ in LAUNCHERS.values()):
+    on_cpu = not torch.cuda.is_available()
+    if not on_cpu and any(variable in os.environ for variable, _ in LAUNCHERS.values()):
         return False
-    upstream = utils.init_dist
+    upstream = mmengine.dist.utils.init_dist
 
-    def init_dist(launcher, *args, **kwargs):
+    def init_dist(launcher, backend='nccl', **kwargs):
         variable, fix = LAUNCHERS.get(launcher, (None, None))
         if variable is not None and variable not in os.environ:
             raise ValueError(
                 f'--launcher {launcher} expects the environment variable {variable}, which is not '
                 f'set; start with {fix}, or leave --launcher out for one process'
             )
-        return upstream(launcher, *args, **kwargs)
+        if on_cpu and launcher == 'pytorch' and torch.distributed.is_available():
+            return _init_gloo(**kwargs)
+        return upstream(launcher, backend=backend, **kwargs)
 
-    _replace_init_dist(init_dist)
+    for module in (mmengine.dist.utils, mmengine.dist, mmengine.runner.runner):
+        module.init_dist = init_dist
     return True
+
+
+def _init_gloo(init_backend: str = 'torch', timeout: float | None = None, **kwargs) -> None:
+    """Start gloo with the arguments of mmengine's ``init_dist``; ``timeout`` in seconds."""
+    from datetime import timedelta
+
+    from torch.distributed import init_process_group
+
+    if timeout is not None:
+        kwargs['timeout'] = timedelta(seconds=timeout)
+    os.environ.setdefault('LOCAL_RANK', os.environ['RANK'])
+    init_process_group('gloo', **kwargs)
 
 
 @_fix(

@@ -15,7 +15,8 @@ def keep_freed_memory() -> bool:
 
     By default every tensor of 32 MiB or more is new memory of the system, which zeroes it page by
     page at first use: up to a fifth of a training step's time on a CPU. The process stays at its
-    peak until it ends, which is up to a fifth higher. ``MMSEG_CUSTOM_KEEP_MEMORY=0`` leaves the default.
+    peak until it ends, which is up to a fifth higher. It cannot be undone.
+    ``MMSEG_CUSTOM_KEEP_MEMORY=0`` leaves the default.
 
     Returns:
         Whether it is set now: not with a GPU, where tensors lie elsewhere, nor without glibc.

@@ -59,10 +59,8 @@ def register_all() -> None:
         registry.import_from_location()
 
 
-def suggest_names(name: str, registry_name: str, count: int = 2) -> list[str]:
-    """Registered names nearest to ``name`` in the registry of that kind, e.g. ``hook``."""
-    import difflib
-
+def registered_names(registry_name: str) -> set[str]:
+    """All names in the registry of that kind, e.g. ``hook``, ours and upstream's."""
     known: set[str] = set()
     for registry in ALL:
         node = registry if registry.name == registry_name else None
@@ -70,4 +68,4 @@ def suggest_names(name: str, registry_name: str, count: int = 2) -> list[str]:
             node.import_from_location()
             known.update(node.module_dict)
             node = node.parent
-    return difflib.get_close_matches(name.rsplit('.', 1)[-1], known, count)
+    return known

@@ -1,6 +1,7 @@
 """The design's rules that can be read from the source."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,20 @@ TOOLS = sorted((ROOT / 'tools').rglob('*.py'))
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
 TESTS = sorted((ROOT / 'tests').rglob('*.py'))
 
+
+def layers(heading: str) -> list[set[str]]:
+    """The layers of a table of docs/architecture.md, the lowest first."""
+    page = (ROOT / 'docs/architecture.md').read_text(encoding='utf-8')
+    table = page.partition(f'| {heading} | parts |\n')[2].partition('\n\n')[0]
+    rows = re.findall(r'^\| (\d+) \| (.*) \|$', table, re.M)
+    assert [int(number) for number, _ in rows] == [*range(len(rows), 0, -1)], heading
+    return [set(re.findall(r'`(\w+)`', parts)) for _, parts in reversed(rows)]
+
+
 # A part may import parts of a lower layer, and itself; never its siblings.
-LAYERS = [
-    {'checkpoints', 'host_memory'},
-    {'compat'},
-    {'registry'},
-    {'visualization'},
-    {'models', 'datasets', 'evaluation', 'engine'},
-    {'inference', 'benchmark'},
-    {'cli', 'doctor'},
-    {'tools'},
-]
+LAYERS = layers('layer')
 # The same inside models/: heads and backbones share blocks through layers/ only.
-MODEL_LAYERS = [{'layers', 'losses'}, {'backbones', 'decode_heads'}, {'segmentors'}]
+MODEL_LAYERS = layers('layer of models')
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -70,6 +72,14 @@ def test_imports_go_one_way(path):
     if part == 'models' and len(relative) > 2:
         inner = {n.split('.')[2] for n in imported_modules(path) if n.count('.') > 1}
         assert forbidden(relative[1], inner, MODEL_LAYERS) == []
+
+
+def test_the_page_names_every_part():
+    """And nothing that is gone."""
+    parts = {path.relative_to(PACKAGE).with_suffix('').parts[0] for path in MODULES}
+    assert set().union(*LAYERS) == parts - {'__init__'} | {'tools'}
+    inside = {path.parent.name for path in MODULES if path.parent.parent == PACKAGE / 'models'}
+    assert set().union(*MODEL_LAYERS) == inside
 
 
 def test_the_rule_finds_a_wrong_import(tmp_path):

@@ -80,12 +80,19 @@ def no_write_permission(tmp_path):
     # A file where a folder should be: also root cannot write below it.
     (tmp_path / 'file').write_text('kept')
     arguments = ['train.py', QUICKSTART, '--work-dir', tmp_path / 'file/run']
-    return arguments, ['cannot write to the work folder', '--work-dir']
+    return arguments, ['cannot write to the folder', '--work-dir']
 
 
 def unknown_option(tmp_path):
     arguments = ['train.py', QUICKSTART, '--cfg-options', 'train_dataloader.batchsize=4']
     return arguments, ['train_dataloader.batchsize', 'did you mean batch_size', '+train_dataloader']
+
+
+def module_that_is_not_found(tmp_path):
+    config = tmp_path / 'own.py'
+    imports = "custom_imports = dict(imports=['my_head'])"
+    config.write_text(f"_base_ = '{Path(QUICKSTART).resolve()}'\n{imports}\n")
+    return ['train.py', config], ["No module named 'my_head'", 'PYTHONPATH=']
 
 
 def option_without_value(tmp_path):
@@ -136,6 +143,14 @@ def unreachable_weights(tmp_path):
     return arguments, ['mit_b0.pth', '--from-scratch', 'cache']
 
 
+def unknown_weights(tmp_path):
+    arguments = ['train.py', QUICKSTART, '--cfg-options', 'load_from=segformer_mit-b0_ade2k']
+    return arguments, [
+        "'segformer_mit-b0_ade2k' is neither",
+        'did you mean segformer_mit-b0_ade20k',
+    ]
+
+
 CASES = [
     missing_config,
     unknown_registry_name,
@@ -146,6 +161,7 @@ CASES = [
     wrong_num_classes,
     no_write_permission,
     unknown_option,
+    module_that_is_not_found,
     option_without_value,
     work_dir_with_checkpoints,
     missing_checkpoint,
@@ -154,6 +170,7 @@ CASES = [
     resume_from_weights,
     launcher_without_torchrun,
     unreachable_weights,
+    unknown_weights,
 ]
 
 

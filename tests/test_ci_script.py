@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = """#!/usr/bin/env bash
-echo "make $* in $(basename "$VENV")"
+echo "make $* in $(basename "$VENV") and $(basename "$ONEDL_VENV")"
 mkdir -p "$VENV"
 test "$1" != "${FAILING:-nothing}"
 """
@@ -22,18 +22,22 @@ def run_script(root, **env):
 
 def test_starts_from_an_empty_environment_of_its_own(tmp_path):
     root = tmp_path / 'checkout'
-    for folder in ('.ci', 'bin', '.venv', '.venv-ci'):
+    for folder in ('.ci', 'bin', '.venv', '.venv-ci', '.venv-ci-onedl'):
         (root / folder).mkdir(parents=True)
     shutil.copy(ROOT / '.ci/run', root / '.ci')
     (root / 'bin/make').write_text(MAKE)
     (root / 'bin/make').chmod(0o755)
     (root / '.venv/python').touch()
     (root / '.venv-ci/left_over').touch()
+    (root / '.venv-ci-onedl/left_over').touch()
     result = run_script(root)
-    assert result.stdout.splitlines()[0] == 'make lint in .venv-ci'
-    assert 'make test in .venv-ci' in result.stdout and result.returncode == 0
+    places = 'in .venv-ci and .venv-ci-onedl'
+    steps = ('lint', 'test', 'test-onedl')
+    assert result.stdout.splitlines() == [f'make {step} {places}' for step in steps]
+    assert result.returncode == 0
     assert (root / '.venv/python').exists(), "the developer's environment is gone"
     assert not (root / '.venv-ci/left_over').exists()
+    assert not (root / '.venv-ci-onedl/left_over').exists()
     failed = run_script(root, FAILING='lint')
     assert failed.returncode == 1 and 'make test' not in failed.stdout
 

@@ -125,8 +125,6 @@ def take_a_step(config, work_dir):
 def test_one_step_on_generated_data(path, tmp_path, tmp_path_factory, monkeypatch):
     """Train one iteration, validate, and test with augmentation, for each decoder and data set."""
     monkeypatch.chdir(tmp_path)
-    # Half of the time would be spent on the line breaks of the saved config.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, False))
     is_quickstart = path.parent.name == 'quickstart'  # its pictures take long to draw
     data = (tmp_path_factory.getbasetemp() if is_quickstart else tmp_path) / 'data'
     checkpoint = take_a_step(reduced(path, data), tmp_path / 'run')

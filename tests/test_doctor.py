@@ -1,8 +1,14 @@
 """The doctor, in an environment that works and in environments that do not."""
 
 import os
+import re
 import subprocess
 import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+from mmseg_custom import compat, doctor
 
 
 def run_doctor(folder) -> subprocess.CompletedProcess:
@@ -32,6 +38,7 @@ def write_metadata(folder, name, version, *lines):
     (info / 'METADATA').write_text('\n'.join(text) + '\n')
 
 
+@pytest.mark.provider
 def test_reports_and_ends_with_zero(tmp_path):
     result = run_doctor(tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -98,3 +105,11 @@ def test_this_package_is_not_installed():
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert result.returncode == 1
     assert problems(result) == ['mmseg_custom is not installed; run: pip install -e ".[lite]"']
+
+
+def test_lines_to_run_name_the_versions_that_the_package_asks_for():
+    """``compat`` knows them by itself, since it also runs where nothing is installed."""
+    hinted = [re.search(r'"(.*)"', hint)[1] for hint in compat.INSTALL_HINTS.values()]
+    needed = doctor.requirements()
+    for requirement in map(Requirement, hinted):
+        assert requirement.specifier == needed[requirement.name], requirement.name

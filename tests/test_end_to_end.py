@@ -62,6 +62,7 @@ def printed_test_command(out: str) -> list[str]:
     return ['python', 'test.py', *words[1:]]
 
 
+@pytest.mark.provider
 def test_train_resume_test_predict(tmp_path, data_root, run_tool):
     run = tmp_path / 'my run'
     out = checked(run_tool('train.py', CONFIG, '--work-dir', run, *short(data_root)))
@@ -160,6 +161,7 @@ def test_killed_run_continues(tmp_path, data_root):
     assert f'train {saved}/{saved + 2}' not in result.stdout
 
 
+@pytest.mark.provider
 def test_two_processes_on_a_cpu(tmp_path, data_root):
     command = [
         *('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', str(tmp_path / 'run')),

@@ -1,8 +1,9 @@
 """Our ADE20K and Cityscapes configs are OpenMMLab's of the same name, but for what is listed here.
 
 Differences that are meant: AdamW is fused; ``pos_block``, which matches no parameter, is gone; the
-pretrained file stands at the backbone; ViT's patch embedding has the bias that the published files
-have; runs keep the best checkpoint; and whether label 0 is ignored is said by the data set alone.
+pretrained file stands at the backbone, by its name in our table; ViT's patch embedding has the bias
+that the published files have; runs keep the best checkpoint; and whether label 0 is ignored is said
+by the data set alone.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from config_leaves import CONFIG_DIR, resolved
 from mmengine.config import Config
 
+from mmseg_custom.checkpoints.published import find
 from mmseg_custom.registry import DATASETS, register_all
 
 OFFICIAL_DIR = Path(mmseg.__file__).parent / '.mim/configs'
@@ -44,6 +46,8 @@ def normal_model(config: Config) -> dict:
         model['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': url}
     if model['backbone']['type'] == 'VisionTransformer':
         model['backbone'].setdefault('patch_bias', True)
+    init = model['backbone']['init_cfg']
+    init['checkpoint'] = find(init['checkpoint']).urls[0]
     return model
 
 

@@ -34,14 +34,16 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 <= args.opacity <= 1:
         raise ValueError(f'--opacity {args.opacity}: expected 0 (picture) to 1 (classes only)')
     from mmseg_custom.engine.config import load_config
-    from mmseg_custom.inference.prediction_files import check_writable, plan_jobs, predict_files
+    from mmseg_custom.host_memory import keep_freed_memory
+    from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
     from mmseg_custom.inference.predictor import load_model
+    from mmseg_custom.writing import check_writable
 
+    keep_freed_memory()
     jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
-    config = load_config(args.config, args.cfg_options)
-    report = []
+    config, report = load_config(args.config, args.cfg_options), []
     model = load_model(config, args.checkpoint, args.device, show=report.append)
-    check_writable(args.out_dir)
+    check_writable(args.out_dir, '--out-dir')
     print(*report, file=sys.stderr)
     done, failed = [], []
     for result in predict_files(model, jobs, args.opacity):

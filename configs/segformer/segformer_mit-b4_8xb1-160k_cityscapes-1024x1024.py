@@ -12,12 +12,11 @@ _base_ = [
     '../_base_/schedules/adamw_160k.py',
     '../_base_/default_runtime.py',
 ]
-checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b4_20220624-d588d980.pth'
 crop_size = _base_.crop_size
 data_preprocessor = dict(size=crop_size)
 model = dict(
     data_preprocessor=data_preprocessor,
-    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mit_b4')),
     decode_head=dict(num_classes=19),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(768, 768)),
 )

@@ -12,11 +12,10 @@ _base_ = [
     '../_base_/schedules/adamw_160k.py',
     '../_base_/default_runtime.py',
 ]
-checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b5_20220624-658746d9.pth'
 data_preprocessor = dict(size=_base_.crop_size)
 model = dict(
     data_preprocessor=data_preprocessor,
-    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mit_b5')),
     decode_head=dict(num_classes=150),
 )
 train_dataloader = dict(batch_size=2, num_workers=2)

@@ -13,12 +13,13 @@ _base_ = [
     '../_base_/schedules/sgd_160k.py',
     '../_base_/default_runtime.py',
 ]
-checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/vit_small_p16_384_20220308-410f6037.pth'
 crop_size = _base_.crop_size
 data_preprocessor = dict(size=crop_size)
 model = dict(
     data_preprocessor=data_preprocessor,
-    backbone=dict(img_size=crop_size, init_cfg=dict(type='Pretrained', checkpoint=checkpoint)),
+    backbone=dict(
+        img_size=crop_size, init_cfg=dict(type='Pretrained', checkpoint='vit_small_p16_384')
+    ),
     decode_head=dict(num_classes=150),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(480, 480)),
 )

@@ -185,8 +185,8 @@ def run_tool(folder: Path, side: str, options: Options) -> ToolRun:
     environment = {**os.environ, 'OMP_NUM_THREADS': str(options.threads or torch.get_num_threads())}
     if options.device == 'cpu':
         environment['CUDA_VISIBLE_DEVICES'] = ''
-    if options.keep_memory == 'none' or (options.keep_memory == 'ours' and side != 'ours'):
-        environment[OPT_OUT] = '0'
+    keeps = options.keep_memory == 'both' or (options.keep_memory, side) == ('ours', 'ours')
+    environment[OPT_OUT] = str(int(keeps))
     output = folder / 'output.txt'
     with output.open('w') as stream:
         process = subprocess.Popen(

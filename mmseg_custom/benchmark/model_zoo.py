@@ -5,48 +5,52 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
 
 import torch
 from mmengine.config import Config
 
 from mmseg_custom.benchmark.counting import count_cost
 from mmseg_custom.benchmark.named_models import build
+from mmseg_custom.checkpoints.published import PUBLISHED, Published, find, trained_with
 from mmseg_custom.engine.class_count import heads
 from mmseg_custom.engine.config import CONFIG_FOLDERS, drop_pretrained, load_config
 
 ASSUMED_CLASSES = 10
-# What a pretrained backbone is, by the start of its file name: what it was trained on, and the
-# terms of those who trained it. See the notes below the tables.
-LICENCES = {
-    'mit_b': ('ImageNet-1k', '[NVIDIA, non-commercial](#licences)'),
-    'vit_': ('ImageNet-21k, then 1k at 384', '[Apache-2.0](#licences)'),
-}
 HEAD = f"""# Model zoo
 
 Written by `python tools/analysis_tools/model_zoo.py` from the configs; a test checks that it is up
 to date. Do not edit it by hand.
 
-- **Parameters** of the whole segmentor; with {ASSUMED_CLASSES} classes where the data decide.
+- **Parameters** of the whole model; with {ASSUMED_CLASSES} classes where the data decide.
 - **GFLOPs** of one forward pass of one picture of the crop size, up to the head's logits, as this
   project computes it. A multiply-add counts as two; convolutions, matrix products and attention are
   counted. Papers often count multiply-adds, and implementations that fuse SegFormer's levels after
   resizing them need more.
-- **mIoU** as published by the source that the config names, at one scale / with several scales and
-  flips; `-` where nothing is published for this very setting.
+- **Published** is what the source that the config names says: mIoU at one scale / with several
+  scales and flips, or the share of pictures whose class was named first; `-` where nothing is
+  published for this very setting.
+- **Pretrained backbone** and **trained weights** are names: [weights by name](#weights-by-name).
+"""
+WEIGHTS = """## Weights by name
+
+What stands in a config (`checkpoint='mit_b2'`) or on a command line (`load_from=mit_b2`,
+`tools/test.py CONFIG segformer_mit-b0_ade20k`) is downloaded on first use to the folder that
+`MMSEG_CUSTOM_WEIGHTS` names, else to PyTorch's cache, resumed where it broke off, and checked by
+its hash. Where no address of a name answers, the same weights are taken in the other format that
+the table names. For another repository at Hugging Face write `hf://owner/name`.
 """
 NOTES = """## Licences
 
-The licence column is about the pretrained backbone that a config downloads, not about the code of
-this project.
+These are the licences of weights, not of the code of this project.
 
-- **MiT** (`mit_b*.pth`): OpenMMLab offers them for SegFormer, with a script that converts the
-  weights of [NVlabs/SegFormer](https://github.com/NVlabs/SegFormer), whose README allows
-  non-commercial use, for research or evaluation, only (NVIDIA Source Code License). OpenMMLab's own
+- **MiT and SegFormer**: those of NVIDIA at Hugging Face and those that OpenMMLab converted or
+  trained from them go back to [NVlabs/SegFormer](https://github.com/NVlabs/SegFormer), whose README
+  allows non-commercial use, for research or evaluation, only (NVIDIA Source Code License).
+  OpenMMLab's
   [LICENSES.md](https://github.com/open-mmlab/mmsegmentation/blob/main/LICENSES.md) names SegFormer
   as the part that is not under Apache-2.0. Treat these weights, and models trained from them, as
   non-commercial, or train with `--from-scratch`.
-- **ViT** (`vit_*.pth`): OpenMMLab's conversions of the AugReg weights of
+- **ViT and Segmenter**: the AugReg weights, and what OpenMMLab converted or trained from them, of
   [google-research/vision_transformer](https://github.com/google-research/vision_transformer),
   which are under Apache-2.0, as the cards of the same weights in timm say, too.
 - The licences of the data sets (ImageNet, ADE20K and others) are a matter of their own.
@@ -57,11 +61,11 @@ COLUMNS = (
     'classes',
     'parameters',
     'GFLOPs',
-    'mIoU ss / ms+flip',
+    'published',
     'pretrained backbone',
-    'trained on',
-    'licence',
+    'trained weights',
 )
+WEIGHTS_COLUMNS = ('name', 'what', 'trained on', 'file', 'MB', 'same in', 'licence')
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class Entry:
         num_classes: of the head; ``None`` where the data decides.
         parameters: number of them.
         flops: of one forward pass.
-        published: mIoU at one scale and with several, as text.
-        weights: URL of the pretrained backbone, or ``None``.
+        published: accuracy, as text; ``-`` where there is none.
+        backbone: pretrained weights that it starts from, or ``None``.
+        trained: weights that were published with it, or ``None``.
     """
 
     path: Path
@@ -85,8 +90,9 @@ class Entry:
     num_classes: int | None
     parameters: int
     flops: int
-    published: tuple[str, str]
-    weights: str | None
+    published: str
+    backbone: Published | None
+    trained: Published | None
 
 
 def configs_folder() -> Path:
@@ -109,9 +115,9 @@ def read_entry(path: Path, folder: Path) -> Entry:
     if not header:
         raise ValueError(f'{path} has no header; start it with a docstring as other configs do')
     config = load_config(str(path))
-    weights = pretrained_weights(config)
+    backbone = pretrained_backbone(config)
     crop_size = tuple(config.crop_size)
-    num_classes = config.model.decode_head.get('num_classes')
+    num_classes = next(head for _, head in heads(config.model)).get('num_classes')
     drop_pretrained(config)
     for _, head in heads(config.model):
         head['num_classes'] = head.get('num_classes') or ASSUMED_CLASSES
@@ -132,55 +138,53 @@ def read_entry(path: Path, folder: Path) -> Entry:
         num_classes=num_classes,
         parameters=sum(p.numel() for p in model.parameters()),
         flops=count_cost(forward).flops,
-        published=published_miou(header, path),
-        weights=weights,
+        published=published_accuracy(header, path),
+        backbone=backbone,
+        trained=trained_with(path.relative_to(folder).as_posix()),
     )
 
 
-def published_miou(header: str, path: Path) -> tuple[str, str]:
-    """Read mIoU at one scale and with several from a header's ``Published:`` entry.
+def published_accuracy(header: str, path: Path) -> str:
+    """Read what was published from a header's ``Published:`` entry.
 
     Returns:
-        Numbers as written there; ``-`` for one that is not given.
+        ``mIoU 37.41 / 38.34`` (one scale / several), ``top-1 70.5``, or ``-``.
 
     Raises:
-        ValueError: there is no such entry, or it is neither ``none`` nor ``mIoU <number>``.
+        ValueError: there is no such entry, or it is neither ``none`` nor one of these.
     """
     match = re.search(r'^Published:((?:.*\n?)(?:^[ ]+.*\n?)*)', header, re.MULTILINE)
     text = ' '.join(match[1].split()) if match else ''
     if text.startswith('none'):
-        return '-', '-'
-    single = re.search(r'mIoU (\d+(?:\.\d+)?)', text)
+        return '-'
+    single = re.search(r'(mIoU|top-1) (\d+(?:\.\d+)?)', text)
     several = re.search(r'multi-scale \+ flip (\d+(?:\.\d+)?)', text)
     if not single:
         raise ValueError(
-            f'{path}: expected "Published: none" or "Published: mIoU 37.41, multi-scale + flip '
-            f'38.34 (source)" in the header, got "Published: {text}"'
+            f'{path}: expected "Published: none", "Published: top-1 70.5 (source)" or "Published: '
+            f'mIoU 37.41, multi-scale + flip 38.34 (source)" in the header, got "Published: {text}"'
         )
-    return single[1], several[1] if several else '-'
+    return f'{single[0]} / {several[1]}' if several else single[0]
 
 
-def pretrained_weights(config: Config) -> str | None:
-    """URL or path of the backbone's pretrained weights."""
+def pretrained_backbone(config: Config) -> Published | None:
+    """The published weights that the backbone of a config starts from.
+
+    Raises:
+        ValueError: they are not in the table of published weights, so their licence is not known.
+    """
     backbone = config.model.backbone
     init = backbone.get('init_cfg') or {}
     found = init.get('checkpoint') if init.get('type') == 'Pretrained' else None
-    return found or backbone.get('pretrained') or config.model.get('pretrained')
-
-
-def licence_of(weights: str) -> tuple[str, str]:
-    """Return what weights were trained on and their licence.
-
-    Raises:
-        ValueError: nothing is known about a file of this name.
-    """
-    name = Path(urlparse(weights).path).name
-    for start, known in LICENCES.items():
-        if name.startswith(start):
-            return known
-    raise ValueError(
-        f'the licence of {name} is not known; add its name to LICENCES in {Path(__file__).name}'
-    )
+    name = found or backbone.get('pretrained') or config.model.get('pretrained')
+    if name is None:
+        return None
+    entry = find(name)
+    if entry is None:
+        raise ValueError(
+            f'nothing is known about the weights {name}; add them to checkpoints/published.py'
+        )
+    return entry
 
 
 def render(entries: list[Entry], link_prefix: str = '../configs') -> str:
@@ -189,17 +193,31 @@ def render(entries: list[Entry], link_prefix: str = '../configs') -> str:
     folders = sorted({entry.path.parts[0] for entry in entries})
     for folder in folders:
         rows = [_row(entry, link_prefix) for entry in entries if entry.path.parts[0] == folder]
-        lines = ['| ' + ' | '.join(cells) + ' |' for cells in (COLUMNS, *rows)]
-        lines.insert(1, '|' + ' --- |' * len(COLUMNS))
-        parts.append('\n'.join([f'## {folder}', '', *lines, '']))
-    return '\n'.join([*parts, NOTES])
+        parts.append('\n'.join([f'## {folder}', '', _table(COLUMNS, rows)]))
+    weights = _table(WEIGHTS_COLUMNS, [_weights_row(entry) for entry in PUBLISHED.values()])
+    return '\n'.join([*parts, WEIGHTS, weights, NOTES])
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ['| ' + ' | '.join(cells) + ' |' for cells in (columns, *rows)]
+    lines.insert(1, '|' + ' --- |' * len(columns))
+    return '\n'.join([*lines, ''])
+
+
+def _weights_row(entry: Published) -> tuple[str, ...]:
+    address = entry.urls[0] if entry.urls else f'https://huggingface.co/{entry.hugging_face}'
+    return (
+        f'`{entry.name}`',
+        entry.what,
+        entry.trained_on,
+        f'[{entry.file_name}]({address})',
+        str(entry.megabytes),
+        f'`{entry.same_as}`' if entry.same_as else '-',
+        f'[{entry.licence.name}](#licences)',
+    )
 
 
 def _row(entry: Entry, link_prefix: str) -> tuple[str, ...]:
-    weights, trained_on, licence = '-', '-', '-'
-    if entry.weights:
-        trained_on, licence = licence_of(entry.weights)
-        weights = f'[{Path(urlparse(entry.weights).path).name}]({entry.weights})'
     height, width = entry.crop_size
     return (
         f'[{entry.title}]({link_prefix}/{entry.path.as_posix()})',
@@ -207,10 +225,9 @@ def _row(entry: Entry, link_prefix: str) -> tuple[str, ...]:
         str(entry.num_classes or 'data'),
         f'{entry.parameters / 1e6:.2f} M',
         f'{entry.flops / 1e9:.2f}',
-        ' / '.join(entry.published) if entry.published != ('-', '-') else '-',
-        weights,
-        trained_on,
-        licence,
+        entry.published,
+        f'`{entry.backbone.name}`' if entry.backbone else '-',
+        f'`{entry.trained.name}`' if entry.trained else '-',
     )
 
 

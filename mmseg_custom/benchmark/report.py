@@ -104,6 +104,8 @@ def print_report(options: Options, ceilings: Ceilings, results: list[Result], co
         f'measured: matrix product {ceilings.matmul_flops / 1e9:.0f} GFLOP/s ({options.dtype}), '
         f'copy {ceilings.copy_bytes / 1e9:.1f} GB/s (read + write)'
     )
+    if options.device == 'cpu':
+        console.print(f'freed memory is kept by: {options.keep_memory} (--keep-memory)')
     console.print('versions: ' + ', '.join(f'{key} {value}' for key, value in versions().items()))
 
 

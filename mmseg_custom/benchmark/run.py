@@ -23,7 +23,7 @@ from mmseg_custom.benchmark.timing import (
     measure_ceilings,
     synchronizer,
 )
-from mmseg_custom.benchmark.workers import remote_steps
+from mmseg_custom.benchmark.workers import WorkerState, start_workers
 
 PEERS = ('mmseg', 'hf', 'smp')
 TASKS = (*DEFAULT_BATCH, 'eval')
@@ -86,6 +86,9 @@ class Measurement:
         copy_share: bytes moved per second, over that of a large copy; above 1 where data stays in
             a cache or operators are fused.
         compiled: whether ``torch.compile`` was used.
+        keeps_memory: whether the process kept freed memory.
+        resident_bytes: the most memory that its process had, Python and modules included; 0 on a
+            GPU.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Measurement:
     matmul_share: float | None = None
     copy_share: float | None = None
     compiled: bool = False
+    keeps_memory: bool = False
+    resident_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -216,15 +221,9 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
         listed = ', '.join(f'{key} {value:.1e}' for key, value in sorted(values.items()))
         listed = f'largest relative difference: {listed}' if listed else 'it has its own weights'
         report(f'{name}: ours against {peer}: {listed}')
-    with _timed_steps(options, name, contenders, compiled) as steps:
-        timing = interleave(
-            steps,
-            options.rounds,
-            min_seconds=options.min_seconds,
-            synchronize=synchronizer(device),
-        )
+    timing, states = _time(options, name, contenders, compiled)
     measurements = [
-        _measure(contender, cost, timing, ceilings, contender.network in compiled, device)
+        _measure(contender, cost, timing, ceilings, contender.network in compiled, device, states)
         for contender, cost in zip(contenders, costs, strict=True)
     ]
     comparisons = [
@@ -234,28 +233,35 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
     return Result(options.task, name, size, batch_size, measurements, comparisons)
 
 
-def _timed_steps(options: Options, model: str, contenders: list[Contender], compiled):
-    """Steps by contender: on a CPU each in a process of its own, on a GPU in this one."""
-    if options.device != 'cpu':
-        return nullcontext({c.network.name: c.step for c in contenders})
-    keeps = {'none': (), 'ours': ('ours',), 'both': ('ours', *options.against)}
-    return remote_steps(
-        {
-            name: dict(
-                task=options.task,
-                model=model,
-                contender=name,
-                size=_size(options),
-                batch=_batch(options),
-                dtype=DTYPES[options.dtype],
-                compiled=contender.network in compiled,
-                keep_memory=name in keeps[options.keep_memory],
-                threads=torch.get_num_threads(),
-            )
-            for contender in contenders
-            for name in (contender.network.name,)
-        }
+def _time(
+    options: Options, model: str, contenders: list[Contender], compiled: list[Network]
+) -> tuple[Timing, dict[str, WorkerState]]:
+    """Time the contenders: on a CPU each in a process of its own, on a GPU in this one."""
+    settings = dict(
+        rounds=options.rounds,
+        min_seconds=options.min_seconds,
+        synchronize=synchronizer(torch.device(options.device)),
     )
+    if options.device != 'cpu':
+        return interleave({c.network.name: c.step for c in contenders}, **settings), {}
+    keeps = {'none': (), 'ours': ('ours',), 'both': ('ours', *options.against)}
+    orders = {
+        contender.network.name: dict(
+            task=options.task,
+            model=model,
+            contender=contender.network.name,
+            size=_size(options),
+            batch=_batch(options),
+            dtype=DTYPES[options.dtype],
+            compiled=contender.network in compiled,
+            keep_memory=contender.network.name in keeps[options.keep_memory],
+            threads=torch.get_num_threads(),
+        )
+        for contender in contenders
+    }
+    with start_workers(orders) as workers:
+        timing = interleave({name: worker.step for name, worker in workers.items()}, **settings)
+        return timing, {name: worker.state() for name, worker in workers.items()}
 
 
 def _size(options: Options) -> tuple[int, int]:
@@ -310,7 +316,9 @@ def compare(
     return found
 
 
-def _measure(contender, cost, timing: Timing, ceilings, compiled: bool, device) -> Measurement:
+def _measure(
+    contender, cost, timing: Timing, ceilings, compiled: bool, device, states
+) -> Measurement:
     network = contender.network
     seconds = timing.median(network.name)
     resident = total_bytes(contender.resident())
@@ -327,6 +335,7 @@ def _measure(contender, cost, timing: Timing, ceilings, compiled: bool, device) 
         matmul_share=cost.flops / seconds / ceilings.matmul_flops,
         copy_share=cost.num_bytes / seconds / ceilings.copy_bytes,
         compiled=compiled,
+        **vars(states.get(network.name, WorkerState(False, 0))),
     )
 
 

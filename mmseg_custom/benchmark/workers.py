@@ -6,8 +6,12 @@ keeps freed memory, as our tools do (:mod:`mmseg_custom.host_memory`); the other
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+import os
+import resource
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import torch
@@ -16,14 +20,57 @@ from mmseg_custom.benchmark.named_models import model_config
 from mmseg_custom.benchmark.networks import build_networks
 from mmseg_custom.benchmark.tasks import make_batch, make_contender
 from mmseg_custom.compat import ignore_upstream_warnings
-from mmseg_custom.host_memory import keep_freed_memory
+from mmseg_custom.host_memory import OPT_OUT, keep_freed_memory
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a process says of itself.
+
+    Attributes:
+        keeps_memory: whether it keeps freed memory.
+        resident_bytes: the most memory it had at one time, Python and its modules included.
+    """
+
+    keeps_memory: bool
+    resident_bytes: int
+
+
+@dataclass
+class Worker:
+    """A process that takes steps on demand.
+
+    Attributes:
+        name: of the contender.
+        connection: to the process.
+    """
+
+    name: str
+    connection: Connection
+
+    def step(self) -> None:
+        """Take one step.
+
+        Raises:
+            RuntimeError: the process failed; its traceback is on stderr.
+        """
+        self._ask('step')
+
+    def state(self) -> WorkerState:
+        """Ask for what the process says of itself; raises as :meth:`step`."""
+        return self._ask('state')
+
+    def _ask(self, what: str):
+        try:
+            self.connection.send(what)
+            return self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(f'the process that runs {self.name} failed; see above') from error
 
 
 @contextmanager
-def remote_steps(
-    orders: dict[str, dict],
-) -> Iterator[dict[str, Callable[[], None]]]:
-    """Start one process per contender and hand out functions that let it take one step.
+def start_workers(orders: dict[str, dict]) -> Iterator[dict[str, Worker]]:
+    """Start one process per contender; each has taken a step before the next one starts.
 
     Args:
         orders: arguments of :func:`serve`, without the connection, by contender.
@@ -33,7 +80,7 @@ def remote_steps(
     """
     context = multiprocessing.get_context('spawn')
     with ExitStack() as stack:
-        steps = {}
+        workers = {}
         for name, order in orders.items():
             here, there = context.Pipe()
             process = context.Process(target=serve, args=(there,), kwargs=order, daemon=True)
@@ -41,20 +88,9 @@ def remote_steps(
             stack.callback(process.join)
             stack.callback(here.close)
             there.close()
-            steps[name] = _caller(name, here)
-            steps[name]()  # built, and one step taken, before the next one starts
-        yield steps
-
-
-def _caller(name: str, connection: Connection) -> Callable[[], None]:
-    def step() -> None:
-        try:
-            connection.send(None)
-            connection.recv()
-        except (EOFError, OSError) as error:
-            raise RuntimeError(f'the process that runs {name} failed; see above') from error
-
-    return step
+            workers[name] = Worker(name, here)
+            workers[name].step()
+        yield workers
 
 
 def serve(
@@ -70,7 +106,7 @@ def serve(
     keep_memory: bool,
     threads: int,
 ) -> None:
-    """Build one contender and take a step for every message, until the other end is closed.
+    """Build one contender and answer messages until the other end is closed.
 
     Args:
         connection: to the process that measures.
@@ -85,8 +121,9 @@ def serve(
         threads: of PyTorch.
     """
     ignore_upstream_warnings()
-    if keep_memory:
-        keep_freed_memory()
+    # A GPU that is not used would switch the setting off.
+    os.environ.update({'CUDA_VISIBLE_DEVICES': '', OPT_OUT: str(int(keep_memory))})
+    kept = keep_freed_memory()
     torch.set_num_threads(threads)
     device = torch.device('cpu')
     config = model_config(model, size, slide=task == 'slide')
@@ -97,8 +134,17 @@ def serve(
         network.compile()
     try:
         while True:
-            connection.recv()
-            step()
-            connection.send(None)
+            if connection.recv() == 'step':
+                step()
+                connection.send(None)
+            else:
+                connection.send(WorkerState(kept, peak_resident_bytes()))
     except (EOFError, BrokenPipeError):
         return
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process had at one time, everything included."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,19 +1,25 @@
 """Data sets."""
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
+from mmseg_custom.datasets import transforms
 from mmseg_custom.datasets.camvid import CamVidDataset
+from mmseg_custom.datasets.class_folder import ClassFolderDataset
 from mmseg_custom.datasets.folder import FolderDataset, folder_metainfo, read_dataset_yaml
 from mmseg_custom.datasets.paired import PairedDataset
 from mmseg_custom.datasets.stock import CheckedFiles
 from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quickstart_dataset
+from mmseg_custom.datasets.synthetic_classes import QuickstartClassesDataset
 
 __all__ = [
     'CamVidDataset',
     'CheckedFiles',
+    'ClassFolderDataset',
     'FolderDataset',
     'PairedDataset',
+    'QuickstartClassesDataset',
     'QuickstartDataset',
     'folder_metainfo',
     'generate_quickstart_dataset',
     'read_dataset_yaml',
+    'transforms',
 ]

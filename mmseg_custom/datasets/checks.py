@@ -4,14 +4,15 @@ mmseg's ``BaseSegDataset`` is silent about an empty folder and finds a missing m
 middle of the training; the data sets here look before they start.
 """
 
-import difflib
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.logging import print_log
+
+from mmseg_custom.messages import did_you_mean
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm', '.tif', '.tiff')
 NUM_NAMES_SHOWN = 3
@@ -20,12 +21,6 @@ NUM_NAMES_SHOWN = 3
 def first_names(names: Sequence[str]) -> str:
     """Join the first few names; more are shown as three dots."""
     return ', '.join(names[:NUM_NAMES_SHOWN]) + (', ...' if len(names) > NUM_NAMES_SHOWN else '')
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return ``'; did you mean X?'`` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean '{near[0]}'?" if near else ''
 
 
 def list_files(folder: Path) -> list[str]:
@@ -53,8 +48,8 @@ def _missing_folder(folder: Path) -> str:
     found = f'folders {first_names(folders)}' if folders else 'no folders'
     if num_files:
         found += f' and {num_files} files'
-    hint = nearest_name(folder.name, folders) or f'; make {folder.name} and put the files there'
-    return f'folder {folder} does not exist; {parent} has {found}{hint}'
+    hint = did_you_mean(folder.name, folders) or f'make {folder.name} and put the files there'
+    return f'folder {folder} does not exist; {parent} has {found}; {hint}'
 
 
 def _stem(name: str, suffixes: Sequence[str]) -> str | None:

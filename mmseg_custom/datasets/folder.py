@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from mmseg_custom.datasets.checks import nearest_name
 from mmseg_custom.datasets.paired import IGNORE_INDEX, PairedDataset
 from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS
 
 YAML_NAME = 'dataset.yaml'
@@ -125,9 +125,11 @@ def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
     """Return ``content`` with its values checked and in their final types."""
     for key in content:
         if key not in keys:
-            other = OTHER_NAMES.get(str(key).lower())
-            hint = f"; did you mean '{other}'?" if other else nearest_name(str(key), keys)
-            raise ValueError(f"{where}: unknown key '{key}'{hint} (known: {', '.join(keys)})")
+            name = str(key)
+            hint = did_you_mean(OTHER_NAMES.get(name.lower(), name), keys)
+            known = f'(known: {", ".join(keys)})'
+            offer = f'; {hint}' if hint else ''
+            raise ValueError(f"{where}: unknown key '{key}'{offer} {known}")
     checks = {'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index}
     return {
         key: checks[key](value, where) if key in checks else str(value)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -47,11 +48,7 @@ def generate_quickstart_dataset(
     size: int = 128,
     seed: int = 0,
 ) -> Path:
-    """Write the quick-start data set, unless the folder holds exactly it already.
-
-    The same arguments give the same bytes. The folder appears complete or not at all, also when
-    several processes ask at once. A folder made by another version or with other arguments is made
-    again.
+    """Write the quick-start data set as :func:`make_once` does; the same arguments, the same bytes.
 
     Args:
         root: folder to make.
@@ -64,29 +61,44 @@ def generate_quickstart_dataset(
 
     Raises:
         ValueError: the folder holds something that was not made here, or an argument is too small.
-        TimeoutError: another process has been making the folder for five minutes.
+        TimeoutError: as in :func:`make_once`.
     """
-    root = Path(root)
     num_images = dict(NUM_IMAGES if num_images is None else num_images)
     if size < MIN_SIZE or not num_images or min(num_images.values()) < 1:
         raise ValueError(
             f'size={size}, num_images={num_images}; expected a size of at least {MIN_SIZE} and at '
             'least one picture per split'
         )
-    recipe = {
-        'generator': GENERATOR,
-        'version': GENERATOR_VERSION,
-        'seed': seed,
-        'size': size,
-        'num_images': num_images,
-    }
+    return make_once(root, {'seed': seed, 'size': size, 'num_images': num_images}, _write)
+
+
+def make_once(root: str | Path, recipe: dict, write: Callable[[Path, dict], None]) -> Path:
+    """Generate a folder, unless it holds exactly what is asked for already.
+
+    It appears complete or not at all, also when several processes ask at once. A folder made by
+    another version or from another recipe is made again.
+
+    Args:
+        root: folder to make.
+        recipe: all that the content depends on, for a JSON file.
+        write: fills a folder after the recipe.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: the folder holds something that was not made here.
+        TimeoutError: another process has been making the folder for five minutes.
+    """
+    root = Path(root)
+    recipe = {'generator': GENERATOR, 'version': GENERATOR_VERSION, **recipe}
     if _recipe_of(root) == recipe:
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(root.parent / f'.{root.name}.lock', timeout=LOCK_TIMEOUT_S):
         if _recipe_of(root) != recipe:
             _refuse_foreign(root)
-            _replace_folder(root, recipe)
+            _replace_folder(root, recipe, write)
     return root
 
 
@@ -105,17 +117,18 @@ def _refuse_foreign(root: Path) -> None:
     if not is_empty and _recipe_of(root) is None:
         raise ValueError(
             f'{root} exists and was not made by the quick start ({MARKER_NAME} is missing) and '
-            "stays as it is. For a folder of your own use type='FolderDataset', else set another "
-            'data_root'
+            'stays as it is. For a folder of your own use FolderDataset (ClassFolderDataset for '
+            'classification), else set another data_root'
         )
 
 
-def _replace_folder(root: Path, recipe: dict) -> None:
+def _replace_folder(root: Path, recipe: dict, write: Callable[[Path, dict], None]) -> None:
     """Write into a folder beside ``root`` and swap it in; clean up whatever happens."""
     work = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
     try:
         fresh = work / 'fresh'
-        _write(fresh, recipe)
+        write(fresh, recipe)
+        (fresh / MARKER_NAME).write_text(json.dumps(recipe, indent=2) + '\n', encoding='utf-8')
         if root.exists():
             os.rename(root, work / 'outdated')
         os.rename(fresh, root)
@@ -132,8 +145,8 @@ def _write(root: Path, recipe: dict) -> None:
             rng = np.random.default_rng([recipe['seed'], split_index, index])
             picture, mask = paint_scene(rng, recipe['size'], index % len(SHAPES))
             quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            _write_picture(images / f'{split}_{index:03d}.jpg', picture[..., ::-1], quality)
-            _write_picture(masks / f'{split}_{index:03d}.png', mask, [])
+            write_picture(images / f'{split}_{index:03d}.jpg', picture[..., ::-1], quality)
+            write_picture(masks / f'{split}_{index:03d}.png', mask, [])
     facts = {
         'name': 'quickstart',
         'classes': list(CLASSES),
@@ -142,10 +155,10 @@ def _write(root: Path, recipe: dict) -> None:
     }
     text = yaml.safe_dump(facts, sort_keys=False, default_flow_style=None)
     (root / YAML_NAME).write_text(text, encoding='utf-8')
-    (root / MARKER_NAME).write_text(json.dumps(recipe, indent=2) + '\n', encoding='utf-8')
 
 
-def _write_picture(path: Path, picture: np.ndarray, parameters: list[int]) -> None:
+def write_picture(path: Path, picture: np.ndarray, parameters: list[int]) -> None:
+    """Write a BGR picture or a mask, in the format of the path's suffix."""
     # Not cv2.imwrite: it returns False on a full disk or a forbidden folder instead of raising.
     path.write_bytes(cv2.imencode(path.suffix, picture, parameters)[1].tobytes())
 

@@ -205,7 +205,10 @@ def _places(rng: np.random.Generator, size: int, count: int) -> list[tuple[np.nd
 
 
 def paint_scene(
-    rng: np.random.Generator, size: int = 128, first_shape: int = 0
+    rng: np.random.Generator,
+    size: int = 128,
+    first_shape: int = 0,
+    num_objects: tuple[int, int] = NUM_OBJECTS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint one picture and its mask.
 
@@ -213,6 +216,7 @@ def paint_scene(
         rng: source of all that is random.
         size: side in pixels, at least 64.
         first_shape: index into :data:`SHAPES` of a shape that is there for sure.
+        num_objects: least and largest number of objects.
 
     Returns:
         The picture, uint8 (size, size, 3) RGB, and the mask, uint8 (size, size): 0 for the
@@ -224,7 +228,7 @@ def paint_scene(
     mask = np.zeros((size, size), np.uint8)
     order = (first_shape + rng.permutation(len(SHAPES))) % len(SHAPES)
     order[order == first_shape], order[0] = order[0], first_shape
-    count = int(rng.integers(NUM_OBJECTS[0], NUM_OBJECTS[1] + 1))
+    count = int(rng.integers(num_objects[0], num_objects[1] + 1))
     for index, (centre, radius) in zip(order, _places(rng, size, count)):
         place = (SHAPES[index], centre, radius, rng.uniform(0, 2 * np.pi))
         _paint_object(rng, picture, mask, grid, place)

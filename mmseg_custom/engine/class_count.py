@@ -1,4 +1,4 @@
-"""One number of classes: the data set names them, every decode head follows."""
+"""One number of classes: the data set names them, every head follows."""
 
 from collections.abc import Iterator
 
@@ -28,8 +28,8 @@ def dataset_metainfo(dataset: dict) -> dict:
 
 
 def heads(model: dict) -> Iterator[tuple[str, dict]]:
-    """Yield the dotted name and the config of each decode head, the auxiliary ones too."""
-    for name in ('decode_head', 'auxiliary_head'):
+    """Yield the dotted name and the config of each head: decode, auxiliary and class heads."""
+    for name in ('decode_head', 'auxiliary_head', 'head'):
         heads = model.get(name) or []
         if isinstance(heads, dict):
             yield name, heads

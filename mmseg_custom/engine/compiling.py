@@ -1,4 +1,4 @@
-"""``torch.compile`` for the parts of a segmentor."""
+"""``torch.compile`` for the parts of a model."""
 
 import torch
 from torch import nn
@@ -12,11 +12,11 @@ def compile_parts(model: nn.Module, fullgraph: bool = True, **options) -> None:
     compute their loss by ``self.forward``, past ``__call__``.
 
     Args:
-        model: a segmentor in mmseg's sense.
+        model: a segmentor in mmseg's sense, or an image classifier.
         fullgraph: whether a part that cannot become one graph is an error.
         options: of :func:`torch.compile`, e.g. ``mode='max-autotune'``.
     """
-    for name in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
+    for name in ('backbone', 'neck', 'decode_head', 'auxiliary_head', 'head'):
         part = getattr(model, name, None)
         for module in part if isinstance(part, nn.ModuleList) else (part,):
             if module is not None:

@@ -2,12 +2,15 @@
 
 import argparse
 import ast
-import difflib
 import inspect
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+
+from mmseg_custom.engine.config_text import ReadableConfig
+from mmseg_custom.messages import did_you_mean
+from mmseg_custom.registry import SCOPE
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = (PACKAGE / 'configs', PACKAGE.parent / 'configs')
@@ -15,11 +18,9 @@ CONFIG_FOLDERS = (PACKAGE / 'configs', PACKAGE.parent / 'configs')
 # Setting the top-level key on the command line also sets every key of these names, anywhere in the
 # config, that still holds the same value: mmengine resolves `crop_size=crop_size` while it reads a
 # file, so a later override would otherwise reach nothing.
-# `max_epochs` is the other way to give the length; see `_count_epochs`.
 KNOBS = {
     'data_root': {'data_root'},
     'crop_size': {'crop_size', 'size', 'img_size'},
-    'max_iters': {'max_iters', 'end'},
 }
 
 
@@ -41,9 +42,8 @@ def find_config(name: str) -> Path:
         if '_base_' not in path.parts
     ]
     names = {path.stem: str(path.relative_to(_root_of(path))) for path in shipped}
-    near = difflib.get_close_matches(Path(name).stem, names, 3, 0.5)
-    hint = f'; did you mean {" or ".join(names[stem] for stem in near)}?' if near else ''
-    raise FileNotFoundError(f'config {name} does not exist{hint}')
+    hint = did_you_mean(Path(name).stem, names, 3) or 'docs/model_zoo.md lists all'
+    raise FileNotFoundError(f'config {name} does not exist; {hint}')
 
 
 def _root_of(path: Path) -> Path:
@@ -60,14 +60,34 @@ def load_config(name: str, cfg_options: list[str] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: no such config.
-        ValueError: an override is not ``KEY=VALUE`` or its key is unknown.
+        ValueError: an override is not ``KEY=VALUE`` or its key is unknown, a module of
+            ``custom_imports`` cannot be imported, or two bases have one key.
     """
     path = find_config(name)
-    config = Config.fromfile(path)
+    try:
+        config = ReadableConfig.of(Config.fromfile(path))
+    except ImportError as error:
+        raise ValueError(_failed_import(error, name)) from error
+    except KeyError as error:
+        if 'Duplicate key' not in str(error):
+            raise
+        raise ValueError(
+            f'config {name}: {error.args[0]}; let one of the bases be the base of the other'
+        ) from error
     if 'default_scope' in config and config.default_scope is None:
-        config.default_scope = 'mmseg_custom'
+        config.default_scope = SCOPE
     apply_options(config, cfg_options or [])
     return config
+
+
+def _failed_import(error: ImportError, name: str) -> str:
+    """Name what could not be imported, from the innermost of a chain of errors."""
+    while isinstance(error.__context__, ImportError):
+        error = error.__context__
+    return (
+        f'config {name}: custom_imports cannot be imported ({error}); start with '
+        'PYTHONPATH=FOLDER, the folder in which these files lie'
+    )
 
 
 def apply_options(config: Config, options: list[str]) -> None:
@@ -76,25 +96,22 @@ def apply_options(config: Config, options: list[str]) -> None:
     if {'max_iters', 'max_epochs'} <= set(keys):
         raise ValueError('max_iters and max_epochs both give the length of a run; leave one out')
     # The length first: it sets intervals that other options may set again.
-    for option in sorted(options, key=lambda option: not option.startswith('max_epochs=')):
+    for option in sorted(options, key=lambda option: option.partition('=')[0] not in LENGTHS):
         key, separator, _ = option.partition('=')
         if not separator or not key.strip('+'):
             raise ValueError(f"--cfg-options takes KEY=VALUE, but got '{option}'")
         value = _parse_value(option)
-        if key == 'max_epochs':
-            _count_epochs(config, value)
+        if key in LENGTHS:
+            _check_length(key, value)
+            LENGTHS[key](config, value)
             continue
         if key.startswith('+'):
             key = key[1:]
         else:
             check_key(config, key)
-        if key == 'max_iters' and (not isinstance(value, int) or value < 1):
-            raise ValueError(f'max_iters={value!r}: expected a number of iterations, e.g. 4000')
         if key in KNOBS and key in config:
             _replace(config._cfg_dict, KNOBS[key], config[key], value)
         config.merge_from_dict({key: value})
-        if key == 'max_iters':
-            config.param_scheduler = shorten_warmup(config.get('param_scheduler', []), value)
 
 
 def _parse_value(option: str) -> Any:
@@ -153,17 +170,34 @@ def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
     return schedulers if longest else schedulers[1:]
 
 
+def _check_length(key: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{key} takes a whole number from 1 on, but got {value!r}')
+
+
+def _count_iterations(config: Config, max_iters: int) -> None:
+    """Give the training another length; its schedules and its warm-up follow.
+
+    Raises:
+        ValueError: the config counts epochs.
+    """
+    train_cfg = config.get('train_cfg') or {}
+    if 'max_iters' not in train_cfg:
+        raise ValueError(
+            f'max_iters={max_iters}, but the training of {config.filename} counts epochs; set '
+            'max_epochs instead'
+        )
+    _replace(config._cfg_dict, {'max_iters', 'end'}, train_cfg['max_iters'], max_iters)
+    config.max_iters = max_iters
+    config.param_scheduler = shorten_warmup(config.get('param_scheduler', []), max_iters)
+
+
 def _count_epochs(config: Config, max_epochs: int) -> None:
     """Turn the training into one of ``max_epochs`` epochs, validated and saved after each.
 
     Warm-up stays in iterations. The schedule that lasts until the end loses its ``end``: how many
     iterations an epoch has is known when the data set is, and the runner fills it in.
-
-    Raises:
-        ValueError: ``max_epochs`` is not a number of epochs.
     """
-    if not isinstance(max_epochs, int) or isinstance(max_epochs, bool) or max_epochs < 1:
-        raise ValueError(f'max_epochs takes a whole number from 1 on, but got {max_epochs!r}')
     config.pop('max_iters', None)
     config.max_epochs = max_epochs
     config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
@@ -184,6 +218,10 @@ def _count_epochs(config: Config, max_epochs: int) -> None:
     )
 
 
+# The ways to give the length of a run.
+LENGTHS = {'max_iters': _count_iterations, 'max_epochs': _count_epochs}
+
+
 def check_key(config: Config, dotted_key: str) -> None:
     """Raise ``ValueError`` with the nearest names when no part of the config takes this key."""
     node: Any = config._cfg_dict
@@ -199,11 +237,10 @@ def check_key(config: Config, dotted_key: str) -> None:
             accepted = _accepted_arguments(node) if walked else _runner_arguments()
             if accepted is None or part in accepted:
                 return
-            near = difflib.get_close_matches(part, {*node, *accepted}, 2, 0.5)
             where = f"'{'.'.join(walked)}'" if walked else 'the config'
-            hint = f'did you mean {" or ".join(near)}? ' if near else ''
+            hint = did_you_mean(part, {*node, *accepted}, 2)
             raise ValueError(
-                f"unknown key '{dotted_key}': {where} has no '{part}'; {hint}"
+                f"unknown key '{dotted_key}': {where} has no '{part}'; {hint}{' ' * bool(hint)}"
                 f'(+{dotted_key}=... adds a new key)'
             )
         else:

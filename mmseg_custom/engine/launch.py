@@ -11,7 +11,8 @@ from mmengine.runner import find_latest_checkpoint
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.host_memory import keep_freed_memory
-from mmseg_custom.registry import RUNNERS, register_all
+from mmseg_custom.registry import RUNNERS, SCOPE, register_all
+from mmseg_custom.writing import check_writable
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What a test must not build: it would ask for the training pictures.
@@ -36,28 +37,15 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     """
     keep_freed_memory()
     register_all()
-    init_default_scope(config.get('default_scope', 'mmseg_custom'))
+    init_default_scope(config.get('default_scope', SCOPE))
     config.launcher = launcher
     name = Path(config.filename or 'config').stem
     config.work_dir = work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
-    _check_writable(Path(config.work_dir))
+    check_writable(Path(config.work_dir), '--work-dir')
     fit_class_count(config, loader)
     for name in LOADERS:
         if config.get(name) and config[name].get('num_workers') == 0:
             config[name].persistent_workers = False
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f'.write_test_{os.getpid()}'
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise PermissionError(
-            f'cannot write to the work folder {folder} ({error.strerror}); '
-            'choose another one with --work-dir'
-        ) from error
 
 
 def build_runner(config: Config):
@@ -183,7 +171,12 @@ def test(
 
     Returns:
         The metrics, in percent.
+
+    Raises:
+        ValueError: pictures of class maps are asked for, but the model names one class per picture.
     """
+    if (out or show_dir) and 'decode_head' not in config.model:
+        raise ValueError('--out and --show-dir write class maps, which a classifier does not have')
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
     for key in TRAINING_KEYS:

@@ -55,6 +55,21 @@ class Runner(BaseRunner):
             visualizer = {**visualizer, 'name': self.experiment_name}
         return super().build_visualizer(visualizer)
 
+    def build_train_loop(self, loop):
+        """Build the loop as mmengine does, unless an epoch of it would be empty.
+
+        Raises:
+            ValueError: ``drop_last`` leaves no batch.
+        """
+        built = super().build_train_loop(loop)
+        if len(built.dataloader) == 0:
+            size, number = built.dataloader.batch_size, len(built.dataloader.dataset)
+            raise ValueError(
+                f'train_dataloader.batch_size={size} with drop_last=True, but the data set has '
+                f'{number} pictures; set train_dataloader.batch_size={number} or less'
+            )
+        return built
+
     def build_param_scheduler(self, scheduler):
         """Build the schedules as mmengine does.
 

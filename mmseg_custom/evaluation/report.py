@@ -59,10 +59,16 @@ def format_table(evaluation: Evaluation) -> str:
     if evaluation.absent:
         lines.append(
             f'{len(evaluation.absent)} of {len(evaluation.classes)} classes occur neither in the '
-            'labels nor in the predictions and are left out of the means: '
+            f'labels nor in the predictions and {_in_means(evaluation)}: '
             + ', '.join(evaluation.absent)
         )
     return '\n'.join(lines)
+
+
+def _in_means(evaluation: Evaluation) -> str:
+    index = evaluation.classes.index(evaluation.absent[0])
+    counted = not any(scores[index].isnan() for scores in evaluation.scores.values())
+    return 'count in the means (nan_to_num)' if counted else 'are left out of the means'
 
 
 def _percent(value: float) -> str:

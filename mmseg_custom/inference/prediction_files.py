@@ -89,20 +89,6 @@ def plan_jobs(
     return jobs
 
 
-def check_writable(out_dir: str | os.PathLike) -> None:
-    """Make the folder and raise ``PermissionError`` when files cannot be written there."""
-    out_dir = Path(out_dir)
-    probe = out_dir / f'.write_test_{os.getpid()}'
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise PermissionError(
-            f'cannot write to {out_dir} ({error.strerror}); choose another folder with --out-dir'
-        ) from error
-
-
 def predict_files(
     model: torch.nn.Module, jobs: Sequence[Job], opacity: float = 0.5
 ) -> Iterator[Result]:

@@ -18,9 +18,8 @@ from mmengine.registry import DefaultScope
 from mmseg_custom.checkpoints.formats.description import Description
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
-from mmseg_custom.engine.class_count import dataset_metainfo
+from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
-from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
@@ -54,7 +53,6 @@ def load_model(
     if 'model' not in config:
         raise ValueError(f"config {config_name} has no 'model'; expected the config of a segmentor")
     weights = open_weights(checkpoint)
-    keep_freed_memory()
     register_all()
     dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
     model = _build(config, len(dataset_meta['classes']))
@@ -157,11 +155,9 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     drop_pretrained(config)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
-    for name in ('decode_head', 'auxiliary_head'):
-        heads = config.model.get(name) or []
-        for head in [heads] if isinstance(heads, dict) else heads:
-            if head.get('num_classes') is None:
-                head['num_classes'] = num_classes
+    for _, head in heads(config.model):
+        if head.get('num_classes') is None:
+            head['num_classes'] = num_classes
     with _scope(config):
         return MODELS.build(config.model)
 

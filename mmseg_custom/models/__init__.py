@@ -2,7 +2,14 @@
 
 # First: it mends what keeps OpenMMLab's modules, which those below import, from being imported.
 from mmseg_custom import registry  # noqa: F401
-from mmseg_custom.models import backbones, decode_heads, losses, segmentors
+from mmseg_custom.models import backbones, classifiers, decode_heads, losses, segmentors
 from mmseg_custom.models.data_preprocessor import SegDataPreProcessor
 
-__all__ = ['SegDataPreProcessor', 'backbones', 'decode_heads', 'losses', 'segmentors']
+__all__ = [
+    'SegDataPreProcessor',
+    'backbones',
+    'classifiers',
+    'decode_heads',
+    'losses',
+    'segmentors',
+]

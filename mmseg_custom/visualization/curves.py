@@ -1,7 +1,7 @@
-"""Training curves as a PNG: loss, learning rate and mIoU over the iterations.
+"""Training curves as a PNG: loss, learning rate and mIoU (or top-1 accuracy) over the iterations.
 
 They are read from the ``scalars.json`` that mmengine's ``LocalVisBackend`` writes: one JSON object
-a line, ``step`` and ``loss``, ``lr`` on training lines, ``mIoU`` on validation lines.
+a line, ``step`` and ``loss``, ``lr`` on training lines, ``mIoU`` or ``top1`` on validation lines.
 """
 
 import json
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SCALARS = 'scalars.json'
-COLOURS = {'loss': '#c0392b', 'lr': '#2471a3', 'mIoU': '#1e8449'}
+COLOURS = {'loss': '#c0392b', 'lr': '#2471a3', 'mIoU': '#1e8449', 'top1': '#1e8449'}
+SCORES = {'mIoU': 'validation mIoU (%)', 'top1': 'validation top-1 accuracy (%)'}
 
 
 @dataclass
@@ -21,10 +22,16 @@ class Curves:
     loss: list[tuple[int, float]] = field(default_factory=list)
     lr: list[tuple[int, float]] = field(default_factory=list)
     mIoU: list[tuple[int, float]] = field(default_factory=list)
+    top1: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def score(self) -> str:
+        """What the run was validated with: the name of a curve."""
+        return 'top1' if self.top1 else 'mIoU'
 
 
 def plot_curves(log: str | os.PathLike, out_png: str | os.PathLike) -> Path:
-    """Draw loss, learning rate and mIoU side by side.
+    """Draw loss, learning rate and the score side by side.
 
     Args:
         log: a ``scalars.json``, or a folder that holds it: a work folder (the runs in it are joined
@@ -43,15 +50,16 @@ def plot_curves(log: str | os.PathLike, out_png: str | os.PathLike) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 3.8), dpi=110, layout='constrained')
-    loss, lr, miou = figure.subplots(1, 3)
+    loss, lr, score = figure.subplots(1, 3)
     _draw(loss, curves.loss, 'loss', 'training loss')
     _draw(lr, curves.lr, 'lr', 'learning rate')
-    _draw(miou, curves.mIoU, 'mIoU', 'validation mIoU (%)')
+    scores = getattr(curves, curves.score)
+    _draw(score, scores, curves.score, SCORES[curves.score])
     lr.ticklabel_format(axis='y', style='sci', scilimits=(-2, 3))
-    last = max(step for points in (curves.loss, curves.lr, curves.mIoU) for step, _ in points)
-    for axes in (loss, lr, miou):
+    last = max(step for points in vars(curves).values() for step, _ in points)
+    for axes in (loss, lr, score):
         axes.set_xlim(0, max(last, 1) * 1.02)
-    _mark_best(miou, curves.mIoU)
+    _mark_best(score, scores)
     out_png = Path(out_png)
     out_png.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out_png, format='png')
@@ -118,7 +126,9 @@ def read_curves(log: str | os.PathLike) -> Curves:
             sorted({record['step']: record[name] for record in kept if name in record}.items())
         )
     if not any(vars(curves).values()):
-        raise ValueError(f'{log} holds no line with loss, lr or mIoU yet; train a little longer')
+        raise ValueError(
+            f'{log} holds no line with {", ".join(vars(curves))} yet; train a little longer'
+        )
     return curves
 
 

@@ -1,12 +1,12 @@
 """Legends: colour swatches with class names and shares, in as many columns as there is room for."""
 
 import functools
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -22,7 +22,9 @@ LONGEST_NAME = 24  # in font sizes; longer names end in an ellipsis
 @functools.lru_cache
 def text_font(size: int) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which matplotlib brings: Latin, Greek, Cyrillic, Arabic, symbols."""
-    path = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
+    # Found, not imported: that takes half a second, at every start of every tool.
+    package = importlib.util.find_spec('matplotlib').submodule_search_locations[0]
+    path = Path(package, 'mpl-data/fonts/ttf/DejaVuSans.ttf')
     return ImageFont.truetype(str(path), size)
 
 

@@ -21,6 +21,7 @@ from mmseg_custom.checkpoints.reading import (
 from mmseg_custom.registry import register_all
 
 register_all()
+pytestmark = pytest.mark.provider
 
 
 class ByReduce:
@@ -245,3 +246,25 @@ def test_broken_side_files(tmp_path):
     (tmp_path / 'config.json').write_text('[1]')
     with pytest.raises(ValueError, match='config.json holds a list, expected names and values'):
         read(tmp_path)
+
+
+@pytest.mark.parametrize('address', ['open-mmlab://hostile', 'mmcls://hostile'])
+def test_other_addresses_do_not_run_code(tmp_path, monkeypatch, address):
+    """mmengine turns them into a file or an URL and reads that past the registered loaders."""
+    from mmengine.runner import checkpoint
+
+    marker = tmp_path / 'ran'
+    with open(tmp_path / 'evil.pth', 'wb') as file:
+        pickle.dump({'state_dict': ByReduce(marker)}, file, protocol=2)
+    monkeypatch.setenv('MMSEG_CUSTOM_WEIGHTS', str(tmp_path))
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    table = {'hostile': 'http://127.0.0.1:9/evil.pth'}
+    monkeypatch.setattr(checkpoint, 'get_external_models', lambda: table)
+    monkeypatch.setattr(checkpoint, 'get_mmcls_models', lambda: table)
+    with pytest.raises(ValueError, match='was refused: its pickle asks for'):
+        CheckpointLoader.load_checkpoint(address)
+    local = {'hostile': str(tmp_path / 'evil.pth')}
+    monkeypatch.setattr(checkpoint, 'get_external_models', lambda: local)
+    with pytest.raises(pickle.UnpicklingError):
+        CheckpointLoader.load_checkpoint('open-mmlab://hostile')
+    assert not marker.exists(), 'the pickle ran code'

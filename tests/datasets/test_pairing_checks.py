@@ -60,7 +60,7 @@ def test_missing_folder_offers_the_nearest(tmp_path):
         list_files(tmp_path / 'valid')
     assert one_line(caught) == (
         f'folder {tmp_path}/valid does not exist; {tmp_path} has folders test, train, validation; '
-        "did you mean 'validation'?"
+        'did you mean validation?'
     )
 
 

@@ -179,7 +179,7 @@ def test_a_foreign_folder_is_never_touched(tmp_path, content):
     if content is not None:
         (tmp_path / 'mine' / synthetic.MARKER_NAME).write_text(content)
     before = digest(tmp_path / 'mine')
-    with pytest.raises(ValueError, match=r"stays as it is.*type='FolderDataset'"):
+    with pytest.raises(ValueError, match=r'stays as it is.*FolderDataset'):
         generate_quickstart_dataset(tmp_path / 'mine', FEW)
     assert digest(tmp_path / 'mine') == before
 
@@ -204,7 +204,7 @@ def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(synthetic, '_write_picture', full_disk)
+    monkeypatch.setattr(synthetic, 'write_picture', full_disk)
     with pytest.raises(OSError, match='No space left'):
         generate_quickstart_dataset(tmp_path / 'data', FEW)
     assert [path.name for path in tmp_path.iterdir()] in ([], ['.data.lock'])

@@ -1,5 +1,8 @@
 """Compilation reaches every part of a segmentor, in training and in prediction."""
 
+import json
+
+import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -62,3 +65,34 @@ def test_backbone_and_all_heads_are_compiled():
     with torch.no_grad():
         model.eval().predict(torch.rand(1, 3, 32, 32), [sample])
     assert len(graphs) == 5, 'backbone and decode head once more, for eval mode'
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_the_same_run(run_tool, tmp_path):
+    """With random choices off: a compiler draws other numbers."""
+    config = 'quickstart/segformer_mit-b0_quickstart.py'
+    options = (
+        *('--cfg-options', f'data_root={tmp_path / "data"}', 'max_iters=6', 'crop_size=(64,64)'),
+        *('train_dataloader.batch_size=2', 'train_dataloader.num_workers=0'),
+        *('model.backbone.drop_path_rate=0.0', 'model.decode_head.dropout_ratio=0.0'),
+        *('default_hooks.logger.interval=1', 'randomness.seed=1'),
+    )
+    losses, scores = {}, {}
+    for name, flags in (('eager', []), ('compiled', ['--compile'])):
+        run = tmp_path / name
+        done = run_tool('train.py', config, '--work-dir', run, *flags, *options, timeout=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+        log = next(run.glob('*/vis_data/scalars.json')).read_text().splitlines()
+        losses[name] = [entry['loss'] for entry in map(json.loads, log) if 'loss' in entry]
+        checkpoint = tmp_path / 'eager/iter_6.pth'
+        out = run_tool(
+            *('test.py', config, checkpoint, '--work-dir', tmp_path / f'test_{name}', *flags),
+            *('--cfg-options', f'data_root={tmp_path / "data"}'),
+            timeout=900,
+        )
+        assert out.returncode == 0, out.stdout + out.stderr
+        report = json.loads((tmp_path / f'test_{name}/report/metrics.json').read_text())
+        scores[name] = report['summary']['mIoU']
+    assert len(losses['eager']) == 6
+    assert losses['compiled'] == pytest.approx(losses['eager'], rel=1e-3)
+    assert scores['compiled'] == pytest.approx(scores['eager'], abs=0.1)

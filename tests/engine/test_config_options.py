@@ -17,6 +17,14 @@ def test_config_is_found_below_configs_and_nearest_is_offered():
         find_config('segformer_mit-b0_1xb8_camvid.py')
 
 
+def test_one_key_in_two_bases_is_one_line(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / f'{name}.py').write_text('max_iters = 5\n')
+    (tmp_path / 'leaf.py').write_text("_base_ = ['a.py', 'b.py']\n")
+    with pytest.raises(ValueError, match='Duplicate keys.*max_iters.*let one of the bases'):
+        load_config(str(tmp_path / 'leaf.py'))
+
+
 def test_crop_size_reaches_everything_that_had_it():
     config = load_config(ADE, ['crop_size=(256,256)'])
     crops = [t for t in config.train_dataloader.dataset.pipeline if t['type'] == 'RandomCrop']
@@ -41,6 +49,18 @@ def test_max_iters_moves_the_schedule(max_iters, spans):
     config = load_config(CAMVID, [f'max_iters={max_iters}'])
     assert config.train_cfg.max_iters == max_iters
     assert [(s['begin'], s['end']) for s in config.param_scheduler] == spans
+
+
+def test_max_iters_of_a_config_that_has_no_such_key():
+    """As mmseg's own configs, and the one that a run of epochs saves."""
+    scheduler = [dict(type='PolyLR', begin=0, end=160000)]
+    train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=16000)
+    config = Config(dict(train_cfg=train_cfg, param_scheduler=scheduler))
+    apply_options(config, ['max_iters=500'])
+    assert config.train_cfg.max_iters == config.param_scheduler[0].end == config.max_iters == 500
+    epochs = load_config(CAMVID, ['max_epochs=3'])
+    with pytest.raises(ValueError, match='max_iters=500, but .* counts epochs; set max_epochs'):
+        apply_options(epochs, ['max_iters=500'])
 
 
 def test_a_long_warmup_is_shortened_and_other_schedulers_stay():
@@ -80,7 +100,8 @@ def test_values_are_parsed():
         ('param_scheduler.7.end=3', r"'param_scheduler' has 2 entries, no \[7\]"),
         ('param_scheduler.begin=3', "'param_scheduler' is a list: write its number"),
         ('max_iters.x=3', "'max_iters' is 4000, it has no 'x'"),
-        ('max_iters=abc', "max_iters='abc': expected a number of iterations"),
+        ('max_iters=abc', "max_iters takes a whole number from 1 on, but got 'abc'"),
+        ('max_iters=0', 'max_iters takes a whole number from 1 on, but got 0'),
         ('max_iters', "KEY=VALUE, but got 'max_iters'"),
         ('optim_wrapper.optimizer.learning_rate=1', r"no 'learning_rate'"),
     ],

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 
 import mmengine.dist
 import numpy as np
@@ -67,10 +66,3 @@ def test_two_processes_equal_one_exactly(tmp_path, free_port):
             for kind in ('one', 'two')
         )
         assert one == two and one['num_pictures'] == num_pictures
-
-
-@pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]

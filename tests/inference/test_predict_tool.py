@@ -65,7 +65,7 @@ def test_overwriting_one_picture(tool, config_path, checkpoint_path, picture_pat
         ({'--opacity': '7'}, '--opacity 7.0: expected 0'),
         ({'--device': 'cuda:99'}, "device='cuda:99', but PyTorch sees"),
         ({'--cfg-options': 'model.decode_head.channels=8'}, 'set model.decode_head.channels=16'),
-        ({'--out-dir': __file__}, f'cannot write to {__file__}'),
+        ({'--out-dir': __file__}, f'cannot write to the folder {__file__}'),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
 )

@@ -66,7 +66,7 @@ def backward(head, maps):
     head.zero_grad()
     (logits * weights).sum().backward()
     gradients = {name: parameter.grad for name, parameter in head.named_parameters()}
-    gradients |= {f'map {i}': m.grad for i, m in enumerate(maps)}
+    gradients |= {f'map {i}': m.grad for i, m in enumerate(maps) if m.grad is not None}
     return logits, gradients, head.state_dict()
 
 
@@ -148,17 +148,30 @@ def test_numbers_of_the_stock_head_by_rows(arguments, numbers, monkeypatch):
         dict(norm_cfg=dict(type='BN', track_running_stats=False)),
         dict(in_index=[0, 2], in_channels=[8, 40]),
         dict(dropout_ratio=0.5),
+        dict(channels=32, dropout_ratio=0.5),
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
 @pytest.mark.parametrize('mode', ['train', 'eval'])
 def test_numbers_of_the_stock_head_with_other_arguments(mode, arguments):
     ours, stock = (getattr(head, mode)() for head in stock_pair(**arguments))
-    maps = feature_maps()
-    torch.manual_seed(0)
-    logits = ours(maps)
-    torch.manual_seed(0)
-    torch.testing.assert_close(logits, stock(maps), rtol=1e-9, atol=1e-9)
+    assert_same(ours, stock)
+
+
+def test_dropout_follows_its_own_mode():
+    """As users do it who want several predictions of one picture."""
+    ours, stock = (head.eval() for head in stock_pair(dropout_ratio=0.5))
+    for head in (ours, stock):
+        head.dropout.train()
+    results = []
+    with torch.no_grad():
+        for head in (ours, stock):
+            torch.manual_seed(0)
+            results.append(head(feature_maps()))
+        ours.dropout = nn.Dropout(0.5)
+        elementwise = ours(feature_maps())
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+    assert (elementwise - results[0]).abs().max() > 1e-3
 
 
 class PlainMLPHead(nn.Module):

@@ -26,7 +26,10 @@ def test_reads_what_mmengine_writes(tmp_path):
     curves = read_curves(tmp_path)
     assert curves.loss == [(50, 2.5)]
     assert curves.lr == [(50, 0.01)]
-    assert curves.mIoU == [(100, 41.5)]
+    assert curves.mIoU == [(100, 41.5)] and curves.score == 'mIoU'
+    backend.add_scalars({'top1': 70.5, 'top5': 90.0}, step=150)
+    classifier = read_curves(tmp_path)
+    assert classifier.top1 == [(150, 70.5)] and classifier.score == 'top1'
 
 
 def test_a_resumed_run_replaces_what_was_logged_after_its_checkpoint(tmp_path):
@@ -93,6 +96,6 @@ def test_errors_when_there_is_nothing_to_draw(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no scalars.json.*--work-dir.*LocalVisBackend'):
         plot_curves(tmp_path, tmp_path / 'curves.png')
     write_run(tmp_path, [{'time': 0.1, 'step': 1}])
-    with pytest.raises(ValueError, match='no line with loss, lr or mIoU'):
+    with pytest.raises(ValueError, match='no line with loss, lr, mIoU, top1'):
         plot_curves(tmp_path, tmp_path / 'curves.png')
     assert not (tmp_path / 'curves.png').exists()

@@ -1,5 +1,6 @@
 # Pascal VOC 2012 with the additional labels of SBD, at 512x512: 10582 training and 1449 validation
 # pictures, 20 classes and background; 255 (borders of objects) is ignored.
+# OpenMMLab's fragment of this name pads with Pad; here, as everywhere, the data preprocessor does.
 # Layout: JPEGImages/*.jpg, SegmentationClass/*.png, SegmentationClassAug/*.png,
 # ImageSets/Segmentation/{train,aug,val}.txt.
 _base_ = ['./loaders.py', './pipelines.py']

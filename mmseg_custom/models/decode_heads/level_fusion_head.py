@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from mmcv.cnn import ConvModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
 from mmseg_custom.models.layers.fusion import add_resized, decode_by_rows
@@ -72,7 +72,8 @@ class LevelFusionHead(DecodeHead):
             projections.append(project)
             constants.append(constant)
 
-        first = 1 if norm is None and len(levels) > 1 and runs_by_rows(self, levels[0]) else 0
+        by_rows = norm is None and runs_by_rows(self, levels[0]) and not self._drops()
+        first = 1 if by_rows and len(levels) > 1 else 0
         maps = [
             pixels_to_map(project(to_pixels(level)), level)
             for project, level in zip(projections[first:], levels[first:], strict=True)
@@ -93,11 +94,16 @@ class LevelFusionHead(DecodeHead):
 
     def cls_seg(self, feat: Tensor) -> Tensor:
         """Classify each pixel of a map (N, channels, h, w); logits (N, out_channels, h, w)."""
-        if self.dropout is None or not self.training:
+        if not self._drops():
             return pointwise_map(feat, self.conv_seg)
+        if type(self.dropout) is not nn.Dropout2d:
+            return pointwise_map(self.dropout(feat), self.conv_seg)
         # Dropping channels of a picture is the same as dropping them from its classifier, which is
         # far smaller than the map. On ones of this shape dropout draws the same numbers.
         kept = self.dropout(feat.new_ones(*feat.shape[:2], 1, 1)).flatten(1)
         weight = self.conv_seg.weight.flatten(1) * kept[:, None]
         logits = torch.baddbmm(self.conv_seg.bias, to_tokens(feat), weight.transpose(1, 2))
         return to_map(logits, feat.shape[2:])
+
+    def _drops(self) -> bool:
+        return self.dropout is not None and self.dropout.training

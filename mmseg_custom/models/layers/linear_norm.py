@@ -34,10 +34,13 @@ def folds_batch_statistics(conv: ConvModule, level: Tensor) -> bool:
     channels, so there must be fewer than of the output. A batch norm that sees one pixel is left
     to complain, and one that talks to other processes to itself.
     """
+    norm = conv.norm if conv.with_norm else None
+    if not isinstance(norm, _BatchNorm) or isinstance(norm, nn.SyncBatchNorm):
+        return False
+    tracked = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
     return (
-        conv.with_norm
-        and type(conv.norm) is nn.BatchNorm2d
-        and conv.norm.training
+        norm.training
+        and (not norm.track_running_stats or all(value is not None for value in tracked))
         and level.device.type == 'cpu'
         and 2 * level.shape[1] <= conv.conv.out_channels
         and level.shape[0] * prod(level.shape[2:]) > 1
@@ -50,6 +53,8 @@ def fold_batch_statistics(conv: ConvModule, pixels: Tensor) -> tuple[Tensor, Ten
 
     Mean and variance of ``W x`` over the batch are ``W mean(x)`` and ``diag(W cov(x) W^T)``, so the
     wide map before the norm need not exist. Running statistics are updated as the norm does it.
+    Computed in double precision: where a row of W lies in a direction in which x hardly varies,
+    the products cancel.
 
     Args:
         conv: a convolution for which :func:`folds_batch_statistics` holds.
@@ -58,26 +63,28 @@ def fold_batch_statistics(conv: ConvModule, pixels: Tensor) -> tuple[Tensor, Ten
     Returns:
         Weight (C_out, C_in) and bias (C_out,), differentiable, also by ``pixels``.
     """
-    norm, bias = conv.norm, conv.conv.bias
+    norm, dtype = conv.norm, conv.conv.weight.dtype
     with torch.autocast('cpu', enabled=False):
-        weight = conv.conv.weight.flatten(1)
-        pixels = pixels.to(weight.dtype)
+        weight = conv.conv.weight.flatten(1).double()
+        bias = None if conv.conv.bias is None else conv.conv.bias.double()
+        pixels = pixels.double()
         mean = pixels.mean(0)
         centred = pixels - mean
         covariance = centred.t() @ centred / len(pixels)
-        variance = (weight @ covariance * weight).sum(1)
+        variance = (weight @ covariance * weight).sum(1).clamp_min(0)
         mean = weight @ mean if bias is None else weight @ mean + bias
         if norm.track_running_stats:
             _track(norm, mean.detach(), variance.detach() * (len(pixels) / (len(pixels) - 1)))
-        return _scale_and_shift(weight, bias, norm, mean, variance)
+        weight, bias = _scale_and_shift(weight, bias, norm, mean, variance)
+    return weight.to(dtype), bias.to(dtype)
 
 
 def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     """Move the running statistics towards a batch's, as ``norm`` itself does in training."""
     norm.num_batches_tracked.add_(1)
     share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean, share)
-    norm.running_var.lerp_(variance, share)
+    norm.running_mean.lerp_(mean.to(norm.running_mean), share)
+    norm.running_var.lerp_(variance.to(norm.running_var), share)
 
 
 def _scale_and_shift(

@@ -105,7 +105,7 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         """
         losses = super().loss(inputs, data_samples)
         if (self.train_cfg or {}).get('check_finite', inputs.device.type != 'cuda'):
-            broken = [name for name, value in losses.items() if not value.isfinite().all()]
+            broken = [name for name, value in losses.items() if not _all_finite(value)]
             if broken:
                 metas = [sample.metainfo for sample in data_samples]
                 _refuse_not_finite(inputs, metas, 'the image')
@@ -283,6 +283,11 @@ def _refuse_not_finite(pictures, metas: list[dict | None], what: str) -> None:
             f'{what} of {", ".join(map(str, names))} is not finite (NaN or infinity); check the '
             'picture, the mean and std, and the weights (a run that diverged, fp16 overflow)'
         )
+
+
+def _all_finite(loss: Tensor | list[Tensor]) -> bool:
+    """Whether a loss, or each of several under one name, is finite everywhere."""
+    return all(value.isfinite().all() for value in (loss if isinstance(loss, list) else [loss]))
 
 
 def _is_finite(tensors: Tensor | list[Tensor]) -> Tensor:

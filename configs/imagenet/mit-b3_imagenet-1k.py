@@ -1,0 +1,21 @@
+"""MiT-B3 on ImageNet-1k, 224x224.
+
+Source:    https://arxiv.org/abs/2105.15203; see mit-b0_imagenet-1k.py.
+Command:   bash tools/dist_train.sh CONFIG 8
+Hardware:  8 GPUs, 128 pictures each.
+Published: top-1 83.1 (paper).
+"""
+
+_base_ = [
+    '../_base_/models/segformer_mit-b3.py',
+    '../_base_/models/image_classifier.py',
+    '../_base_/datasets/imagenet-1k.py',
+    '../_base_/schedules/adamw_300e.py',
+    '../_base_/epoch_runtime.py',
+]
+model = dict(
+    _base_.classifier,
+    _delete_=True,
+    backbone=dict(_base_.model.backbone, drop_path_rate=0.3),
+)
+optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
