@@ -1,6 +1,7 @@
 """The continuous integration script, with a ``make`` that only says what it was asked for."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,3 +50,12 @@ def test_make_installs_into_that_environment():
     dry = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert '-m venv .venv-ci' in dry.stdout and '.venv-ci/bin/ruff' in dry.stdout
     assert '.venv-*/' in (ROOT / '.gitignore').read_text().split()
+
+
+def test_the_forks_environment_has_all_other_requirements():
+    """It is installed without dependencies, which would bring OpenMMLab's own modules."""
+    listed = re.search(r'install_requires=\[(.*?)\]', (ROOT / 'setup.py').read_text(), re.S)[1]
+    required = {re.split('[<>=]', name)[0] for name in re.findall(r"'(.*?)'", listed)}
+    lines = (ROOT / 'requirements/onedl.txt').read_text().splitlines()
+    forks = {line for line in lines if line and not line.startswith(('#', 'onedl-'))}
+    assert required - {'torch', 'mmengine', 'mmsegmentation'} == forks
