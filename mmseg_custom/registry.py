@@ -27,6 +27,7 @@ METRICS = _child('METRICS', 'mmseg.evaluation', 'mmseg_custom.evaluation')
 HOOKS = _child('HOOKS', 'mmseg.engine.hooks', 'mmseg_custom.engine.hooks')
 RUNNERS = _child('RUNNERS', 'mmseg_custom.engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
+LOOPS = _child('LOOPS', 'mmseg_custom.engine')
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers')
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
@@ -36,7 +37,6 @@ OTHERS = tuple(
     _child(name)
     for name in (
         'RUNNER_CONSTRUCTORS',
-        'LOOPS',
         'DATA_SAMPLERS',
         'MODEL_WRAPPERS',
         'WEIGHT_INITIALIZERS',
@@ -49,7 +49,7 @@ OTHERS = tuple(
 )
 ALL = (
     *(MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS),
-    *(OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, *OTHERS),
+    *(LOOPS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, *OTHERS),
 )
 
 

@@ -1,4 +1,5 @@
 # Sourced by dist_train.sh and dist_test.sh: one torchrun command line for both.
+# MAX_RESTARTS=3 lets a training continue by itself, three times, after a process died.
 
 # launch TOOL CONFIG PROCESSES [arguments after the config]
 launch() {
@@ -15,5 +16,6 @@ launch() {
         --master-addr "${MASTER_ADDR:-127.0.0.1}" \
         --master-port "${PORT:-29500}" \
         --nproc-per-node "$processes" \
+        --max-restarts "${MAX_RESTARTS:-0}" \
         "$(dirname "${BASH_SOURCE[0]}")/$tool" "$config" --launcher pytorch "$@"
 }

@@ -16,10 +16,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         const=True,
         default=False,
         metavar='CHECKPOINT',
-        help='continue from this checkpoint, or from the newest of the work folder',
+        help='continue from this checkpoint, or from the newest whole one of the work folder',
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='start anew where checkpoints already are'
+        '--overwrite', action='store_true', help='start anew, removing what could be resumed'
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(

@@ -3,6 +3,13 @@
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
 from mmseg_custom.engine.log_processor import LogProcessor
+from mmseg_custom.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg_custom.engine.runner import Runner
 
-__all__ = ['AmpOptimWrapper', 'LogProcessor', 'Runner']
+__all__ = [
+    'AmpOptimWrapper',
+    'EpochBasedTrainLoop',
+    'IterBasedTrainLoop',
+    'LogProcessor',
+    'Runner',
+]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import find_latest_checkpoint
 
+from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.host_memory import keep_freed_memory
@@ -72,11 +72,13 @@ def train(
     Args:
         config: see :func:`mmseg_custom.engine.config.load_config`.
         work_dir: folder for logs and checkpoints; default ``work_dirs/<name of the config>``.
-        resume: True for the newest checkpoint of the work folder, or the path of one.
+        resume: True for the newest whole checkpoint of the work folder, or the path of one. A run
+            that torchrun started again always continues from the newest.
         amp: automatic mixed precision.
         launcher: as in MMSegmentation.
         from_scratch: leave out every pretrained weight.
-        overwrite: start anew in a work folder that already holds checkpoints.
+        overwrite: start anew in a work folder that already holds checkpoints; those that could be
+            resumed from are removed.
         tensorboard: also write TensorBoard event files.
         compile: compile backbone and decode head with ``torch.compile``.
 
@@ -88,7 +90,11 @@ def train(
             was given.
     """
     prepare(config, work_dir, launcher, 'train_dataloader')
+    # torchrun starts every process again, with the same command line, when one of them died.
+    restarted = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
     resume = resume or config.get('resume', False)
+    if restarted and (not resume or saved_checkpoints(Path(config.work_dir))):
+        resume = True
     _protect_checkpoints(Path(config.work_dir), bool(resume) or overwrite)
     if from_scratch:
         drop_pretrained(config)
@@ -110,7 +116,7 @@ def train(
         if not os.path.isfile(resume):
             raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
         config.load_from = resume
-    elif resume and find_latest_checkpoint(config.work_dir):
+    elif resume and saved_checkpoints(Path(config.work_dir)):
         # mmengine would continue from load_from.
         config.load_from = None
     elif resume and config.get('load_from'):
@@ -121,6 +127,7 @@ def train(
     if launcher != 'none':
         _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
+    runner.overwrite = overwrite and not resume
     runner.train()
     return runner
 

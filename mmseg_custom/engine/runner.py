@@ -2,14 +2,11 @@
 
 import copy
 import logging
-import os
 import warnings
 from pathlib import Path
 
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner as BaseRunner
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from mmseg_custom.checkpoints.adapt import describe_model
@@ -19,17 +16,19 @@ from mmseg_custom.checkpoints.reading import check_state_dict, state_dict_of
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
+from mmseg_custom.engine.resumable_runner import ResumableRunner
+from mmseg_custom.engine.run_state import check_resumable
 from mmseg_custom.registry import RUNNERS
 
 
 @RUNNERS.register_module()
-class Runner(BaseRunner):
+class Runner(ResumableRunner):
     """``mmengine.runner.Runner`` with a quiet console and checkpoints that must fit.
 
     The environment, the resolved config and the hook order go to the log file, not to the console;
     a checkpoint whose parameters do not fit the model is an error instead of a warning; a resumed
-    run follows the schedule of its config; resuming where there is nothing to resume says so;
-    a run that counts epochs can have a warm-up that counts iterations.
+    run continues exactly where it was stopped and follows the schedule of its config; a run that
+    counts epochs can have a warm-up that counts iterations.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -52,7 +51,7 @@ class Runner(BaseRunner):
         into the first one's folder.
         """
         if isinstance(visualizer, dict):
-            visualizer = {**visualizer, 'name': self.experiment_name}
+            visualizer = self.with_run_log({**visualizer, 'name': self.experiment_name})
         return super().build_visualizer(visualizer)
 
     def build_train_loop(self, loop):
@@ -120,7 +119,9 @@ class Runner(BaseRunner):
         weights = open_weights(filename)
         checkpoint = {**weights.content, 'state_dict': weights.state_dict}
         if self._resume:
-            _check_resumable(checkpoint, filename)
+            check_resumable(checkpoint, filename, self.hooks)
+            # mmengine runs this text as Python. Its own checkpoints call it `cfg`.
+            checkpoint['meta'].pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)  # may replace the parameters
         weights.state_dict = dict(state_dict_of(checkpoint, str(filename)))
         model, name = _unwrap(self.model), f'config {self.cfg.filename or "given as an object"}'
@@ -172,41 +173,12 @@ class Runner(BaseRunner):
             return []
         return [(scheduler.begin, scheduler.end) for scheduler in self.param_schedulers]
 
-    def load_or_resume(self) -> None:
-        """Load or resume; ``resume`` in an empty work folder starts from the beginning."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            latest = find_latest_checkpoint(self.work_dir)
-            if latest is None:
-                self.logger.warning(f'no checkpoint in {self.work_dir} yet: starting from 0')
-                return
-            if not os.path.isfile(latest):
-                raise FileNotFoundError(
-                    f'{self.work_dir}/last_checkpoint names {latest}, which does not exist; '
-                    'pass --resume PATH with the checkpoint to continue from'
-                )
-        super().load_or_resume()
-
 
 def _unwrap(model: nn.Module) -> nn.Module:
     """The segmentor below data parallel training and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
-
-
-def _check_resumable(checkpoint: dict, filename: str) -> None:
-    """Refuse weights without the state of a run, and what mmengine would execute."""
-    meta = checkpoint.get('meta') or {}
-    missing = [key for key in ('optimizer', 'message_hub') if key not in checkpoint]
-    missing += [f'meta.{key}' for key in ('epoch', 'iter') if key not in meta]
-    if missing:
-        raise ValueError(
-            f'{filename} holds weights only ({", ".join(missing)} missing), a run cannot be '
-            'resumed from it; start a new one from these weights with '
-            f'--cfg-options load_from={filename}'
-        )
-    # mmengine runs this text as Python. Its own checkpoints call it `cfg` and do not have it.
-    meta.pop('config', None)
 
 
 class _Console(logging.Filter):

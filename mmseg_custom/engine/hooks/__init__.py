@@ -1,8 +1,19 @@
 """Hooks: what happens at fixed points of a run, beside training itself."""
 
+from mmseg_custom.engine.hooks.checkpoint_hook import CheckpointHook
 from mmseg_custom.engine.hooks.image_folder_hook import ImageFolderHook
+from mmseg_custom.engine.hooks.interruption_hook import InterruptionHook
 from mmseg_custom.engine.hooks.paint_hook import PaintHook
 from mmseg_custom.engine.hooks.report_hook import ReportHook
+from mmseg_custom.engine.hooks.run_state_hook import RunStateHook
 from mmseg_custom.engine.hooks.sync_buffers_hook import SyncBuffersHook
 
-__all__ = ['ImageFolderHook', 'PaintHook', 'ReportHook', 'SyncBuffersHook']
+__all__ = [
+    'CheckpointHook',
+    'ImageFolderHook',
+    'InterruptionHook',
+    'PaintHook',
+    'ReportHook',
+    'RunStateHook',
+    'SyncBuffersHook',
+]
