@@ -10,7 +10,7 @@ ONEDL_STAMP := $(ONEDL_VENV)/.installed
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c requirements/tested.txt
 TORCH := "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
 
-.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl lint clean
+.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl drill lint clean
 
 install: $(STAMP)
 
@@ -39,6 +39,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
+
+# Minutes: trainings are killed and damaged, resumed, and compared; see docs/reliability.md.
+drill: $(STAMP)
+	$(BIN)/python tests/drill.py
 
 test-onedl: $(ONEDL_STAMP)
 	$(ONEDL_BIN)/python -m mmseg_custom.doctor

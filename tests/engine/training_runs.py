@@ -82,11 +82,11 @@ def configured(root: Path, *options: str, workers: int = 0, hooks: tuple = ()):
     return config
 
 
-def run(config, work_dir: Path, resume: bool | str = False, launcher: str = 'none'):
-    """Train; None where :class:`KillHook` ended the run."""
+def run(config, work_dir: Path, **options):
+    """Train with the options of :func:`train`; None where :class:`KillHook` ended the run."""
     torch.set_num_threads(1)
     try:
-        return train(config, str(work_dir), from_scratch=True, resume=resume, launcher=launcher)
+        return train(config, str(work_dir), from_scratch=True, **options)
     except Killed:
         return None
 

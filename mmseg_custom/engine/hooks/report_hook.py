@@ -1,18 +1,25 @@
 """What a run leaves behind, said at its end."""
 
+import json
 import shlex
 from pathlib import Path
 
+import torch
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 
+from mmseg_custom.engine.checkpoint_files import write_atomically
+from mmseg_custom.engine.run_log import read_run_log
 from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.curves import plot_curves
 
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """At the end of a training draw its curves and name the best checkpoint and its test command.
+    """At the end of a training draw its curves, sum it up, and name the command that tests it.
+
+    ``summary.json`` holds what a program wants to know about the run: its length, its last log
+    lines, its best score and its checkpoints.
 
     Args:
         curves: write ``curves.png`` (loss, learning rate, mIoU) into the work folder.
@@ -27,6 +34,8 @@ class ReportHook(Hook):
     def after_train(self, runner) -> None:
         """Log the paths of the run's checkpoint and curves, and the command that tests it."""
         checkpoint, score = best_checkpoint(runner)
+        summary = json.dumps(summarised(runner), indent=2)
+        write_atomically(Path(runner.work_dir, 'summary.json'), f'{summary}\n'.encode())
         if self.curves:
             self._draw_curves(runner)
         if checkpoint is None:
@@ -54,6 +63,28 @@ def _test_tool() -> list[str]:
         return ['python', '-m', 'mmseg_custom.tools.test']
     here = Path.cwd()
     return ['python', str(path.relative_to(here) if here in path.parents else path)]
+
+
+def summarised(runner) -> dict:
+    """What ``summary.json`` says about a run that is done."""
+    info = runner.message_hub.runtime_info
+    log = read_run_log(runner.work_dir)
+    lines = {
+        mode: [record for record in log if record['mode'] == mode] for mode in ('train', 'val')
+    }
+    best = info.get('best_score')
+    return {
+        'config': Path(runner.cfg.filename or 'config.py').name,
+        'iterations': runner.iter,
+        'epochs': runner.epoch,
+        'seed': runner.seed,
+        'processes': runner.world_size,
+        'torch': torch.__version__,
+        'best_score': None if best is None else float(best),
+        'best_checkpoint': info.get('best_ckpt'),
+        'last_checkpoint': info.get('last_ckpt'),
+        **{f'last_{mode}': records[-1] if records else None for mode, records in lines.items()},
+    }
 
 
 def best_checkpoint(runner) -> tuple[Path | None, str]:
