@@ -292,3 +292,23 @@ def _data_parallel_on_cpu() -> bool:
 
     MMDistributedDataParallel.__init__ = __init__
     return True
+
+
+@_fix(
+    reason="after torchrun --max-restarts the processes find the dead ones' addresses in the store "
+    'that they share, and connect to those: most restarts fail',
+    until='the static rendezvous makes a new store, or torch a prefix, for each restart',
+)
+def _store_of_a_restart() -> bool:
+    restart = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    if restart == '0':
+        return False
+    from torch.distributed import PrefixStore, rendezvous
+
+    upstream = rendezvous._create_c10d_store
+
+    def create_store(*args, **kwargs):
+        return PrefixStore(f'restart_{restart}', upstream(*args, **kwargs))
+
+    rendezvous._create_c10d_store = create_store
+    return True

@@ -27,6 +27,7 @@ def test_apply_is_idempotent_and_complete():
         'safe_inner_loaders',
         'init_dist',
         'data_parallel_on_cpu',
+        'store_of_a_restart',
     }
     assert all(fix.reason and fix.until for fix in first)
 
