@@ -7,6 +7,7 @@ with environment variables. ``apply()`` runs all of them once; ``python -m mmseg
 prints the result.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
 import os
@@ -303,8 +304,10 @@ def _store_of_a_restart() -> bool:
     restart = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
     if restart == '0':
         return False
-    from torch.distributed import PrefixStore, rendezvous
+    from torch.distributed import PrefixStore
 
+    # The package has a function of this name.
+    rendezvous = importlib.import_module('torch.distributed.rendezvous')
     upstream = rendezvous._create_c10d_store
 
     def create_store(*args, **kwargs):

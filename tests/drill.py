@@ -106,6 +106,9 @@ class Drill:
     def compare(self, name: str, wanted: str) -> None:
         """Expect two finished trainings to be bit-identical."""
         last = f'iter_{self.iterations}.pth'
+        if not (self.folder / name / last).exists():
+            self.expect(False, name, f'there is no {last}')
+            return
         found = differences(*(outcome(self.folder / run, last) for run in (name, wanted)))
         self.expect(
             not found, name, f'{len(found)} values differ from {wanted}, first: {found[:3]}'
