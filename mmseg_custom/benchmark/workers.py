@@ -7,12 +7,13 @@ keeps freed memory, as our tools do (:mod:`mmseg_custom.host_memory`); the other
 
 import multiprocessing
 import os
+import re
 import resource
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
@@ -145,6 +146,9 @@ def serve(
 
 def peak_resident_bytes() -> int:
     """The most memory that this process had at one time, everything included."""
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    status = Path('/proc/self/status')
+    if status.is_file():
+        # Not getrusage: its maximum is inherited from the process that started this one.
+        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text())[1]) * 1024
+    # macOS counts in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

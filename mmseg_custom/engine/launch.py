@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_custom.engine.checkpoint_files import saved_checkpoints
+from mmseg_custom.engine.checkpoint_files import problem_of, saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.host_memory import keep_freed_memory
@@ -121,7 +121,8 @@ def train(
         config.load_from = None
     elif resume and config.get('load_from'):
         config.resume = False
-    if config.get('load_from') or (config.resume and find_latest_checkpoint(config.work_dir)):
+    saved = saved_checkpoints(Path(config.work_dir)) if config.resume else []
+    if config.get('load_from') or any(problem_of(path) is None for path in saved):
         # Its parameters replace those of the backbone, which need not be downloaded.
         drop_pretrained(config, load_from=False)
     if launcher != 'none':
