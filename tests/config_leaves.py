@@ -55,10 +55,6 @@ def reduced(path: Path, root: Path, *options: str, thin: bool = True) -> Config:
     config = load_config(str(path), [*overrides, 'train_dataloader.batch_size=2'])
     config.default_hooks.report.curves = False
     config.default_hooks.checkpoint.save_best = None
-    if 'img_size' in config.model.backbone:
-        config.model.backbone.img_size = (64, 64)
-    if config.model.test_cfg.mode == 'slide':
-        config.model.test_cfg.stride = (48, 48)
     if thin:
         make_thin(config.model)
     count = config.model.decode_head.num_classes or 3

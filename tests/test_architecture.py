@@ -82,6 +82,44 @@ def test_the_page_names_every_part():
     assert set().union(*MODEL_LAYERS) == inside
 
 
+def drawn_imports() -> dict[str, set[str]]:
+    """The arrows of the picture in docs/architecture.md."""
+    page = (ROOT / 'docs/architecture.md').read_text(encoding='utf-8')
+    picture = re.sub(r'\[".*?"\]', '', page.partition('```mermaid')[2].partition('```')[0])
+    arrows: dict[str, set[str]] = {}
+    for left, right in re.findall(r'^ +(.*) --> (.*)$', picture, re.M):
+        for part in left.split(' & '):
+            arrows.setdefault(part, set()).update(right.split(' & '))
+    return arrows
+
+
+def real_imports() -> dict[str, set[str]]:
+    """Which part imports which, from the source; OpenMMLab's packages count as one part."""
+    found: dict[str, set[str]] = {}
+    for path in [*MODULES, *TOOLS]:
+        inside = path.is_relative_to(PACKAGE)
+        part = path.relative_to(PACKAGE).with_suffix('').parts[0] if inside else 'tools'
+        names = {name.split('.')[1] for name in imported_modules(path)}
+        if re.search(r'^ *(?:from|import) (?:mmengine|mmcv|mmseg)\b', path.read_text(), re.M):
+            names.add('openmmlab')
+        found.setdefault(part, set()).update(names - {part})
+    return found
+
+
+def test_the_picture_is_what_is_imported():
+    """Each arrow is an import, and each import between drawn parts a path of arrows."""
+    drawn, real = drawn_imports(), real_imports()
+    parts = set(drawn).union(*drawn.values())
+    assert parts == set().union(*LAYERS[1:]) - {'doctor'} | {'openmmlab'}
+    for part in parts:
+        assert drawn.get(part, set()) <= real.get(part, set()), part
+        reached, front = set(), {part}
+        while front:
+            front = set().union(*(drawn.get(other, set()) for other in front)) - reached
+            reached |= front
+        assert real.get(part, set()) & parts <= reached, part
+
+
 def test_the_rule_finds_a_wrong_import(tmp_path):
     head = tmp_path / 'head.py'
     head.write_text('def f():\n    from mmseg_custom.models.backbones.vit import X\n')

@@ -22,6 +22,7 @@ from config_leaves import (
 from generated_data import members, write_dataset
 from mmengine.registry import init_default_scope
 
+from mmseg_custom.checkpoints.published import find
 from mmseg_custom.engine import launch
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
@@ -204,3 +205,16 @@ def test_official_configs_use_our_classes(name, tmp_path):
     model = launch.build_runner(config).model
     for part in (model, model.backbone, model.decode_head, model.decode_head.loss_decode):
         assert type(part).__module__.startswith('mmseg_custom.')
+
+
+@leaves
+def test_header_names_the_pretrained_backbone(path):
+    """By its name in the table of published weights, with what it was trained on."""
+    stated = re.search(r'^Backbone: +(\S+) \(AugReg: (.*)\)\.$', path.read_text(), re.M)
+    init_cfg = resolved(path).model.backbone.get('init_cfg') or {}
+    if path.parent.name != 'segmenter' or not init_cfg:
+        assert stated is None
+        return
+    entry = find(init_cfg['checkpoint'])
+    assert stated.groups() == (entry.name, entry.trained_on)
+    assert '/augreg/' in find(entry.same_as).urls[0]

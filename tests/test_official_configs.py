@@ -113,10 +113,11 @@ def test_data_and_pipelines(name):
         assert normal(ours[key]) == normal(official[key]), key
 
 
+@pytest.mark.parametrize('setting', ['8xb2-160k_ade20k-512x512', '8xb1-160k_cityscapes-1024x1024'])
 @pytest.mark.parametrize('size', ['b0', 'b1', 'b2', 'b3', 'b4', 'b5'])
-def test_mlp_form_differs_in_the_decoder_only(size):
+def test_mlp_form_differs_in_the_decoder_only(size, setting):
     """NVlabs' decoder is 256 wide for B0 and B1, 768 for the others."""
-    name = f'mit-{size}_8xb2-160k_ade20k-512x512.py'
+    name = f'mit-{size}_{setting}.py'
     ours = resolved(CONFIG_DIR / 'segformer' / f'segformer-mlp_{name}').to_dict()
     head = {'type': 'SegformerMLPHead', 'channels': 256 if size in ('b0', 'b1') else 768}
     expected = resolved(CONFIG_DIR / 'segformer' / f'segformer_{name}').to_dict()

@@ -1,7 +1,7 @@
 """Segmenter ViT-B/16 with the linear decoder on ADE20K, 512x512.
 
 Source:    https://arxiv.org/abs/2105.05633, with what OpenMMLab has for ViT-S.
-Backbone:  AugReg B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0, fine-tuned at 384.
+Backbone:  vit_base_p16_384 (AugReg: ImageNet-21k, then 1k at 384).
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each.
 Published: mIoU 48.06 (quoted from the paper by others; not checked against it).

@@ -2,7 +2,7 @@
 
 Source:    https://arxiv.org/abs/2105.05633, with what OpenMMLab has for ViT-S.
            At 512x512, unlike the mask decoder's config.
-Backbone:  AugReg L_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1, fine-tuned at 384.
+Backbone:  vit_large_p16_384 (AugReg: ImageNet-21k, then 1k at 384).
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each.
 Published: mIoU 50.71 (quoted from the paper by others; not checked against it).

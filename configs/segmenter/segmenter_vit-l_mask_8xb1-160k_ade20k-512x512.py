@@ -2,7 +2,7 @@
 
 Source:    https://arxiv.org/abs/2105.05633; OpenMMLab's config of the same name, which says
            512x512 and trains at 640x640.
-Backbone:  AugReg L_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1, fine-tuned at 384.
+Backbone:  vit_large_p16_384 (AugReg: ImageNet-21k, then 1k at 384).
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 16.56 GB each).
 Published: mIoU 52.16, multi-scale + flip 53.65 (OpenMMLab); 51.8 / 53.6 (authors).

@@ -1,7 +1,7 @@
 """Segmenter ViT-Ti/16 with the mask decoder on ADE20K, 512x512.
 
 Source:    https://arxiv.org/abs/2105.05633; OpenMMLab's config of the same name.
-Backbone:  AugReg Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0, fine-tuned at 384.
+Backbone:  vit_tiny_p16_384 (AugReg: ImageNet-21k, then 1k at 384).
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each (OpenMMLab: 8 x V100, 1.21 GB each).
 Published: mIoU 39.99, multi-scale + flip 40.83 (OpenMMLab); 38.1 / 38.8 (authors).

@@ -30,6 +30,8 @@ to date. Do not edit it by hand.
   scales and flips, or the share of pictures whose class was named first; `-` where nothing is
   published for this very setting.
 - **Pretrained backbone** and **trained weights** are names: [weights by name](#weights-by-name).
+- Segmenter ViT-L with the mask decoder trains at 640x640 on ADE20K; its name says
+  512x512, as in mmseg.
 """
 WEIGHTS = """## Weights by name
 

@@ -240,10 +240,14 @@ def _hugging_face_segformer() -> list[Published]:
 
 
 def _mlp_config(size: str, data: str, crop: str) -> str:
-    if data != 'ade':
+    if data == 'ade':
+        setting = '8xb2-160k_ade20k'
+    elif crop == '1024-1024':
+        setting = '8xb1-160k_cityscapes'
+    else:
         return ''
     crop = crop.replace('-', 'x')
-    return f'segformer/segformer-mlp_mit-{size}_8xb2-160k_ade20k-{crop}.py'
+    return f'segformer/segformer-mlp_mit-{size}_{setting}-{crop}.py'
 
 
 def _vit() -> list[Published]:

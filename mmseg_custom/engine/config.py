@@ -95,8 +95,9 @@ def apply_options(config: Config, options: list[str]) -> None:
     keys = [option.partition('=')[0] for option in options]
     if {'max_iters', 'max_epochs'} <= set(keys):
         raise ValueError('max_iters and max_epochs both give the length of a run; leave one out')
-    # The length first: it sets intervals that other options may set again.
-    for option in sorted(options, key=lambda option: option.partition('=')[0] not in LENGTHS):
+    # What sets other keys comes first: further options may set those again.
+    first = {*LENGTHS, *KNOBS}
+    for option in sorted(options, key=lambda option: option.partition('=')[0] not in first):
         key, separator, _ = option.partition('=')
         if not separator or not key.strip('+'):
             raise ValueError(f"--cfg-options takes KEY=VALUE, but got '{option}'")
@@ -109,6 +110,8 @@ def apply_options(config: Config, options: list[str]) -> None:
             key = key[1:]
         else:
             check_key(config, key)
+        if key == 'crop_size' and key in config:
+            _fit_to_crop(config, value)
         if key in KNOBS and key in config:
             _replace(config._cfg_dict, KNOBS[key], config[key], value)
         config.merge_from_dict({key: value})
@@ -143,6 +146,42 @@ def _replace(node: Any, names: set[str], old: Any, new: Any) -> None:
                 node[key] = new
             else:
                 _replace(value, names, old, new)
+
+
+def _fit_to_crop(config: Config, new: Any) -> None:
+    """Change what is computed from the crop size: the stride of windows, and position embeddings.
+
+    A stride keeps its ratio to the windows. Position embeddings keep the size of the crop rounded
+    up to whole patches. Both stay as they are where they did not belong to the old crop size.
+
+    Raises:
+        ValueError: the new size is no pair of positive numbers.
+    """
+    if not (
+        isinstance(new, list | tuple)
+        and len(new) == 2
+        and all(isinstance(side, int) and side > 0 for side in new)
+    ):
+        side = new if isinstance(new, int) and new > 0 else 256
+        raise ValueError(
+            f'crop_size takes (height,width) in pixels, but got {new!r}; set '
+            f'"crop_size=({side},{side})"'
+        )
+    old = tuple(config.crop_size)
+    model = config.get('model') or {}
+    test_cfg, backbone = model.get('test_cfg') or {}, model.get('backbone') or {}
+    if tuple(test_cfg.get('crop_size', ())) == old and 'stride' in test_cfg:
+        test_cfg['stride'] = tuple(
+            max(1, round(side * stride / window))
+            for side, stride, window in zip(new, test_cfg['stride'], old)
+        )
+    patch, size = backbone.get('patch_size'), backbone.get('img_size')
+    if isinstance(patch, int) and size and tuple(size) == _whole_patches(old, patch):
+        backbone['img_size'] = _whole_patches(new, patch)
+
+
+def _whole_patches(size: tuple[int, ...], patch: int) -> tuple[int, ...]:
+    return tuple(-(-side // patch) * patch for side in size)
 
 
 def shorten_warmup(schedulers: list[dict], max_iters: int) -> list[dict]:
@@ -234,7 +273,7 @@ def check_key(config: Config, dotted_key: str) -> None:
         elif isinstance(node, dict) and part in node:
             node = node[part]
         elif isinstance(node, dict):
-            accepted = _accepted_arguments(node) if walked else _runner_arguments()
+            accepted = _accepted_keys(config, node, walked)
             if accepted is None or part in accepted:
                 return
             where = f"'{'.'.join(walked)}'" if walked else 'the config'
@@ -248,6 +287,25 @@ def check_key(config: Config, dotted_key: str) -> None:
             kind = 'a list: write its number' if isinstance(node, list | tuple) else repr(node)
             raise ValueError(f"unknown key '{dotted_key}': '{where}' is {kind}, it has no '{part}'")
         walked.append(part)
+
+
+def _accepted_keys(config: Config, node: dict, walked: list[str]) -> set[str] | None:
+    """Keys that a part of the config may have; ``None`` when they cannot be known."""
+    from mmengine.runner import Runner
+
+    place = '.'.join(walked)
+    if not walked:
+        return _runner_arguments()
+    if place == 'randomness':
+        return {*inspect.signature(Runner.set_randomness).parameters} - {'self'}
+    if place in ('model.test_cfg', 'model.train_cfg'):
+        cls = _configured_class(config.model)
+        return {*getattr(cls, f'{walked[-1]}_keys'.upper(), ())}
+    accepted = _accepted_arguments(node)
+    if place == 'optim_wrapper' and accepted is not None:
+        # --amp changes the type after the options are read.
+        accepted |= _accepted_arguments({'type': 'AmpOptimWrapper'})
+    return accepted
 
 
 def _runner_arguments() -> set[str]:
@@ -265,15 +323,20 @@ def _runner_arguments() -> set[str]:
     return {*inspect.signature(Runner.__init__).parameters, *extra}
 
 
+def _configured_class(node: dict) -> Any:
+    """What ``node['type']`` names, in our registries first; None where nothing is found."""
+    from mmseg_custom.registry import ALL
+
+    if not isinstance(node.get('type'), str):
+        return node.get('type')
+    return next((found for r in ALL if (found := r.get(node['type'])) is not None), None)
+
+
 def _accepted_arguments(node: dict) -> set[str] | None:
     """Arguments of the class that ``node['type']`` names; None when they cannot be known."""
     if 'type' not in node:
         return set()
-    from mmseg_custom.registry import ALL
-
-    cls = node['type']
-    if isinstance(cls, str):
-        cls = next((found for r in ALL if (found := r.get(node['type'])) is not None), None)
+    cls = _configured_class(node)
     if cls is None:
         return None
     accepted: set[str] = set()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import CODE, PAGES, ROOT, Block, anchors, blocks, links, named_files
+from doc_pages import CODE, PAGES, ROOT, Block, anchors, blocks, links, named_files, prose
 from doc_workspace import (
     make_data,
     make_workspace,
@@ -17,6 +17,10 @@ from doc_workspace import (
     write_file,
 )
 
+from mmseg_custom.engine.config import check_key, load_config
+
+SEGMENTER = 'segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py'
+CAMVID = 'segformer/segformer_mit-b0_1xb8-4k_camvid-360x480.py'
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 # Of all blocks with code; what an installation, several machines or a network needs.
 MOST_BLOCKS_NOT_RUN = 12
@@ -110,6 +114,12 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), f'{page.name}: no heading for {target}'
 
 
+def test_the_readme_links_every_page_once():
+    found = links(ROOT / 'README.md')
+    counts = {page.name: found.count(f'docs/{page.name}') for page in (ROOT / 'docs').glob('*.md')}
+    assert {name: count for name, count in counts.items() if count != 1} == {}
+
+
 @pages
 def test_named_files_exist(page):
     # Of the wheel, in which tools/ and configs/ lie in the package.
@@ -142,6 +152,32 @@ def test_options_exist(help_of):
             known = set(re.findall(r'--[a-z-]+', help_of(tool[0]))) if options else set()
             wrong += [f'{block.place}: {option}' for option in options if option not in known]
     assert wrong == []
+
+
+def documented_options() -> list[str]:
+    """Every ``part.key=value`` of the pages' inline code, and what stands with it."""
+    spans = [span for page in PAGES for span in re.findall(r'`([^`\n]+)`', prose(page))]
+    words = [
+        word for span in spans for word in re.findall(r'(?<![\w.+])[a-z_]\w*(?:\.\w+)+=\S+', span)
+    ]
+    return sorted({word.strip('"') for word in words})
+
+
+def test_documented_keys_are_known():
+    options = documented_options()
+    assert len(options) > 15
+    configs = [load_config(name) for name in (SEGMENTER, CAMVID)]
+    unknown = []
+    for option in options:
+        errors = []
+        for config in configs:
+            try:
+                check_key(config, option.partition('=')[0])
+            except ValueError as error:
+                errors.append(str(error))
+        if len(errors) == len(configs):
+            unknown.append(errors[0])
+    assert unknown == []
 
 
 def test_messages_of_the_faq_are_ours():

@@ -35,6 +35,40 @@ def test_crop_size_reaches_everything_that_had_it():
     assert config.crop_size == (256, 256)
 
 
+@pytest.mark.parametrize(
+    ('name', 'crop_size', 'img_size', 'stride'),
+    [
+        (ADE, (256, 256), (256, 256), (240, 240)),
+        (ADE, (100, 260), (112, 272), (94, 244)),
+        ('segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py', (64, 1), None, (48, 1)),
+        ('segmenter/segmenter_vit-t_mask_1xb8-4k_camvid-360x480.py', (180, 240), (192, 240), None),
+    ],
+)
+def test_stride_and_position_embeddings_fit_the_crop_size(name, crop_size, img_size, stride):
+    config = load_config(name, ['crop_size=({},{})'.format(*crop_size)])
+    assert config.model.test_cfg.get('stride') == stride
+    assert config.model.backbone.get('img_size') == img_size
+    if stride:
+        assert config.model.test_cfg.crop_size == crop_size
+
+
+def test_crop_size_leaves_what_is_set_by_itself():
+    """Whatever the order of the options, and where the windows were never the crop's."""
+    config = load_config(ADE, ['model.test_cfg.stride=(99,99)', 'crop_size=(256,256)'])
+    assert config.model.test_cfg.stride == (99, 99)
+    config = load_config(ADE)
+    config.model.test_cfg.crop_size = config.model.backbone.img_size = (384, 384)
+    apply_options(config, ['crop_size=(256,256)'])
+    assert config.model.test_cfg.crop_size == config.model.backbone.img_size == (384, 384)
+    assert config.model.test_cfg.stride == (480, 480)
+
+
+@pytest.mark.parametrize('value', ['256', '(256,)', '(256,0)', 'None'])
+def test_crop_size_that_is_no_pair(value):
+    with pytest.raises(ValueError, match=r'set "crop_size=\(256,256\)"$'):
+        load_config(ADE, [f'crop_size={value}'])
+
+
 def test_data_root_reaches_all_loaders():
     config = load_config(CAMVID, ['data_root=elsewhere'])
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -118,6 +152,34 @@ def test_arguments_of_a_configured_class_are_known_keys():
     assert config.optim_wrapper.accumulative_counts == 2
     assert config.model.backbone.with_cp == 1
     assert load_config(CAMVID, ['+anything.at.all=1']).anything.at['all'] == 1
+
+
+@pytest.mark.parametrize(
+    ('option', 'key', 'value'),
+    [
+        ('randomness.deterministic=True', 'randomness.deterministic', True),
+        ('optim_wrapper.dtype=float16', 'optim_wrapper.dtype', 'float16'),
+        ('model.test_cfg.window_batch_size=4', 'model.test_cfg.window_batch_size', 4),
+        ('model.train_cfg.check_finite=True', 'model.train_cfg.check_finite', True),
+        ('model.test_cfg.check_finite=False', 'model.test_cfg.check_finite', False),
+        ('model.test_cfg.crop_size=(64,64)', 'model.test_cfg.crop_size', (64, 64)),
+        ('model.test_cfg.stride=(48,48)', 'model.test_cfg.stride', (48, 48)),
+    ],
+)
+def test_keys_of_parts_without_a_type(option, key, value):
+    node = load_config(CAMVID, [option])
+    for part in key.split('.'):
+        node = node[part]
+    assert node == value
+
+
+@pytest.mark.parametrize(
+    'key',
+    ['randomness.sed', 'optim_wrapper.dtpye', 'model.test_cfg.strides', 'model.train_cfg.finite'],
+)
+def test_wrong_keys_of_parts_without_a_type(key):
+    with pytest.raises(ValueError, match=f"unknown key '{key}'"):
+        load_config(CAMVID, [f'{key}=1'])
 
 
 def test_class_count_flows_from_a_folder(tmp_path):

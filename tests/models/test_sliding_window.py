@@ -1,5 +1,8 @@
 """Windows in batches give what mmseg's one-by-one loop gives."""
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from allocations import LargestTensor
 from mmengine.config import ConfigDict
 from parity import pair
 
+from mmseg_custom.engine.config import apply_options, load_config
 from mmseg_custom.models.segmentors.sliding_window import WindowAxis, WindowGrid
 
 CONFIG = dict(
@@ -127,7 +131,19 @@ def test_memory_is_bounded():
         (dict(mode='tile'), "'whole' or 'slide', got 'tile'"),
         (
             dict(mode='slide', crop_size=(64, 64), stride=(64, 70)),
-            r'stride=70 and crop_size=64; set test_cfg\.stride=42',
+            r'stride=\(64, 70\) and crop_size=\(64, 64\); set "model\.test_cfg\.stride=\(42,42\)"',
+        ),
+        (
+            dict(mode='slide', crop_size=64, stride=(48, 48)),
+            r'got 64; set "model\.test_cfg\.crop_size=\(64,64\)"',
+        ),
+        (
+            dict(mode='slide', crop_size=(64, 64), stride=48),
+            r'got 48; set "model\.test_cfg\.stride=\(48,48\)"',
+        ),
+        (
+            dict(mode='slide', crop_size=(64, 64), stride=(0, 48)),
+            r'got \(0, 48\); set "model\.test_cfg\.stride=\(42,42\)"',
         ),
         (
             dict(mode='slide', crop_size=(64, 64), stride=(64, 64), window_batch_size=0),
@@ -138,5 +154,11 @@ def test_memory_is_bounded():
 def test_settings_that_do_not_fit(test_cfg, message):
     ours, _ = segmentors()
     ours.test_cfg = test_cfg
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         ours.predict(torch.zeros(1, 3, 64, 96, dtype=torch.float64))
+    options = shlex.split(re.split('; set (?:for example )?', str(raised.value))[-1])
+    config = load_config('segformer/segformer_mit-b0_folder.py')
+    config.model.test_cfg = test_cfg
+    apply_options(config, options)
+    ours.test_cfg = config.model.test_cfg
+    ours.predict(torch.zeros(1, 3, 64, 96, dtype=torch.float64))

@@ -56,6 +56,12 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         init_cfg: initialisation.
     """
 
+    # What `--cfg-options` knows below `model.test_cfg` and `model.train_cfg`.
+    TEST_CFG_KEYS = frozenset(
+        {'mode', 'crop_size', 'stride', 'window_batch_size', 'keep_logits', 'check_finite'}
+    )
+    TRAIN_CFG_KEYS = frozenset({'check_finite'})
+
     def __init__(
         self,
         backbone: dict,
@@ -177,7 +183,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         mode = (self.test_cfg or {}).get('mode', 'whole')
         if mode not in ('slide', 'whole'):
             raise ValueError(
-                f"test_cfg.mode must be 'whole' or 'slide', got {mode!r}; set test_cfg.mode=whole"
+                f"model.test_cfg.mode must be 'whole' or 'slide', got {mode!r}; set "
+                'model.test_cfg.mode=whole'
             )
         return (self._slide if mode == 'slide' else self._whole)(inputs, metas)
 
@@ -191,8 +198,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         missing = ' and '.join({'crop_size', 'stride'} - set(self.test_cfg))
         if missing:
             raise ValueError(
-                f"test_cfg.mode='slide' needs crop_size and stride, got no {missing}; set for "
-                'example test_cfg.crop_size=(512,512) and test_cfg.stride=(480,480)'
+                f"model.test_cfg.mode='slide' needs crop_size and stride, got no {missing}; set "
+                'for example "model.test_cfg.crop_size=(512,512)" "model.test_cfg.stride=(480,480)"'
             )
         size = tuple(inputs.shape[2:])
         grid = WindowGrid.cover(size, self.test_cfg['crop_size'], self.test_cfg['stride'])

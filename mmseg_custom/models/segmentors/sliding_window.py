@@ -26,16 +26,7 @@ class WindowAxis:
 
     @classmethod
     def cover(cls, size: int, window: int, stride: int) -> 'WindowAxis':
-        """Cover ``size`` pixels with windows every ``stride`` pixels, as mmseg does.
-
-        Raises:
-            ValueError: the stride leaves gaps or is not positive.
-        """
-        if not 0 < stride <= window:
-            raise ValueError(
-                f'test_cfg.stride must lie in 1..crop_size, got stride={stride} and '
-                f'crop_size={window}; set test_cfg.stride={max(window * 2 // 3, 1)}'
-            )
+        """Cover ``size`` pixels with windows every ``stride`` (1 to ``window``), as mmseg does."""
         window = min(window, size)
         number = max(-(-(size - window) // stride), 0) + 1
         return cls(tuple(min(i * stride, size - window) for i in range(number)), window, size)
@@ -59,7 +50,20 @@ class WindowGrid:
     def cover(
         cls, size: tuple[int, int], crop_size: tuple[int, int], stride: tuple[int, int]
     ) -> 'WindowGrid':
-        """Cover a picture; every argument is (height, width) in pixels."""
+        """Cover a picture; every argument is (height, width) in pixels.
+
+        Raises:
+            ValueError: a window's size or stride is no pair of positive numbers, or the stride
+                leaves gaps.
+        """
+        _check_pair('crop_size', crop_size, (512, 512))
+        _check_pair('stride', stride, tuple(max(side * 2 // 3, 1) for side in crop_size))
+        if any(step > side for step, side in zip(stride, crop_size)):
+            fix = ','.join(str(max(side * 2 // 3, 1)) for side in crop_size)
+            raise ValueError(
+                f'model.test_cfg.stride must lie in 1..crop_size, got stride={tuple(stride)} and '
+                f'crop_size={tuple(crop_size)}; set "model.test_cfg.stride=({fix})"'
+            )
         return cls(*(WindowAxis.cover(*axis) for axis in zip(size, crop_size, stride)))
 
     @property
@@ -83,8 +87,8 @@ class WindowGrid:
         """
         if batch_size < 1:
             raise ValueError(
-                f'test_cfg.window_batch_size must be at least 1, got {batch_size}; set '
-                'test_cfg.window_batch_size=1'
+                f'model.test_cfg.window_batch_size must be at least 1, got {batch_size}; set '
+                'model.test_cfg.window_batch_size=1'
             )
         height, width = self.window_size
         windows = [
@@ -113,3 +117,15 @@ class WindowGrid:
             columns = resized.columns.place(left, self.columns.size, counts[1])
             parts.append(LogitPart(window, rows, columns))
         return LogitMap(tuple(parts))
+
+
+def _check_pair(name: str, value: tuple[int, int], example: tuple[int, int]) -> None:
+    """Raise ``ValueError`` unless ``value`` is (height, width); an int is offered as both."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    if is_pair and all(isinstance(side, int) and side > 0 for side in value):
+        return
+    height, width = (value, value) if isinstance(value, int) and value > 0 else example
+    raise ValueError(
+        f'model.test_cfg.{name} takes (height,width) in pixels, got {value!r}; set '
+        f'"model.test_cfg.{name}=({height},{width})"'
+    )
