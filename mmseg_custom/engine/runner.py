@@ -134,6 +134,7 @@ class Runner(BaseRunner):
                 weights,
                 new_classes=training and self.cfg.get('new_classes', False),
                 new_decoder=training,
+                new_channels=training,
                 model_name=name,
                 show=self.logger.info,
             )
