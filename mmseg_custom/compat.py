@@ -230,6 +230,20 @@ def _safe_inner_loaders() -> bool:
 
 
 @_fix(
+    reason="init_cfg=dict(type='Pretrained') of a module leaves parameters that the file lacks "
+    'random, with a warning in the log',
+    until='mmengine fails where a pretrained file does not fill the module',
+)
+def _pretrained() -> bool:
+    from mmengine.registry import WEIGHT_INITIALIZERS
+
+    from mmseg_custom.checkpoints.initialising import Pretrained
+
+    WEIGHT_INITIALIZERS.register_module('Pretrained', module=Pretrained, force=True)
+    return True
+
+
+@_fix(
     reason='init_dist calls torch.cuda.set_device and asks for nccl, also where there is no GPU; '
     "without torchrun, srun or mpirun it ends in KeyError: 'RANK' and the like",
     until='mmengine initialises gloo on a CPU and says what has to start the processes',

@@ -25,6 +25,7 @@ def test_apply_is_idempotent_and_complete():
         'safe_globals',
         'safe_loader',
         'safe_inner_loaders',
+        'pretrained',
         'init_dist',
         'data_parallel_on_cpu',
         'store_of_a_restart',

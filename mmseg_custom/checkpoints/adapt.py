@@ -69,7 +69,10 @@ def _norm_kind(name: str, family: str | None) -> str:
 
 
 def adapt(
-    state_dict: Mapping[str, Tensor], wanted: Mapping[str, Tensor], backbone: nn.Module
+    state_dict: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    backbone: nn.Module,
+    has_patch_bias: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Resize the position embedding and fit the first convolution to the model.
 
@@ -77,6 +80,8 @@ def adapt(
         state_dict: converted parameters by the names of a segmentor.
         wanted: the model's own parameters by the same names.
         backbone: says the size of its pictures and how positions are interpolated.
+        has_patch_bias: a file without the bias of the patch embedding is incomplete; else the bias
+            is zero.
 
     Returns:
         The parameters, and what was done to which of them.
@@ -98,7 +103,8 @@ def adapt(
             adapted[name] = change_channels(state_dict[name], new)
             verb = 'averaged' if new < old else 'inflated'
             done[name] = f'{verb} from {old} to {new} channels'
-    if PATCH_BIAS in wanted and POSITIONS in state_dict and PATCH_BIAS not in state_dict:
+    lacks_bias = POSITIONS in state_dict and PATCH_BIAS not in state_dict
+    if PATCH_BIAS in wanted and lacks_bias and not has_patch_bias:
         adapted[PATCH_BIAS] = torch.zeros_like(wanted[PATCH_BIAS])
         done[PATCH_BIAS] = 'zero: the file has none'
     return adapted, done

@@ -20,7 +20,11 @@ _HEAD_OPTIONS = {
 
 
 def find_misfit(
-    file: Description, model: Description, new_classes: bool, new_decoder: bool
+    file: Description,
+    model: Description,
+    new_classes: bool,
+    new_decoder: bool,
+    new_classes_option: str = '--cfg-options new_classes=True',
 ) -> str | None:
     """Say why a checkpoint's parameters cannot be this model's, with the change that mends it.
 
@@ -29,15 +33,19 @@ def find_misfit(
         model: what the model is; without a head where it is a backbone alone.
         new_classes: a classifier for other classes stays as it is initialised.
         new_decoder: a decoder that the file does not have stays as it is initialised.
+        new_classes_option: what to add for the former.
 
     Returns:
         The reason and the fix; None where the descriptions fit.
     """
+    classes_misfit = None if new_classes else _classes_misfit(file, model, new_classes_option)
+    if model.family is None and model.head == file.head is not None:
+        return classes_misfit
     if file.family is None or model.family is None:
         return None
     misfit = _backbone_misfit(file, model)
     if misfit is None and file.head == model.head == 'classification':
-        misfit = _classes_misfit(file, model, new_classes)
+        misfit = classes_misfit
     if misfit or not model.has_decoder:
         return misfit
     if not file.has_decoder:
@@ -48,7 +56,7 @@ def find_misfit(
             "--cfg-options load_from=FILE, or model.backbone.init_cfg.type='Pretrained' and "
             '.checkpoint=FILE), but the whole model needs the file of a segmentor'
         )
-    return _head_misfit(file, model, new_classes)
+    return _head_misfit(file, model) or classes_misfit
 
 
 def _backbone_misfit(file: Description, model: Description) -> str | None:
@@ -101,7 +109,7 @@ def _size_options(file: Description, model: Description) -> list[str]:
     return [f'set {texts[0]}', *texts[1:]] if texts else []
 
 
-def _head_misfit(file: Description, model: Description, new_classes: bool) -> str | None:
+def _head_misfit(file: Description, model: Description) -> str | None:
     if file.head != model.head:
         return (
             f'the file has {HEADS[file.head]}, the model has {HEADS[model.head]}; '
@@ -117,17 +125,28 @@ def _head_misfit(file: Description, model: Description, new_classes: bool) -> st
             f"the file's decoder is {file.width} wide, the model's {model.width}; set "
             f'model.decode_head.channels={file.width}'
         )
-    return _classes_misfit(file, model, new_classes)
+    return None
 
 
-def _classes_misfit(file: Description, model: Description, new_classes: bool) -> str | None:
-    if file.num_classes != model.num_classes and not new_classes:
+def _classes_misfit(file: Description, model: Description, option: str) -> str | None:
+    # Without a number the classifier is missing, which is said of the parameters.
+    if file.num_classes not in (None, model.num_classes):
         return (
             f'the file has {file.num_classes} classes, the model {model.num_classes}; to train '
-            'other classes from these weights add --cfg-options new_classes=True, else use the '
-            'config it was trained with'
+            f'other classes from these weights add {option}, else use the config it was trained '
+            'with'
         )
     return None
+
+
+def channels_misfit(file: Description, model: Description) -> str | None:
+    """Say that a first convolution would have to be changed; None where it fits."""
+    if None in (file.in_channels, model.in_channels) or file.in_channels == model.in_channels:
+        return None
+    return (
+        f'the file takes pictures of {file.in_channels} channels, the model of '
+        f'{model.in_channels}; set model.backbone.in_channels={file.in_channels}'
+    )
 
 
 def find_differences(file: Description, model: Description) -> list[str]:
@@ -156,8 +175,12 @@ def find_differences(file: Description, model: Description) -> list[str]:
     if file.mean and model.mean and not _same_normalisation(file, model):
         lines.append(
             f'normalisation: mean {_rounded(file.mean)}, std {_rounded(file.std)} in the file, '
-            f'mean {_rounded(model.mean)}, std {_rounded(model.std)} in the model; --cfg-options '
-            f'{" ".join(normalisation_options(file))}'
+            f'mean {_rounded(model.mean)}, std {_rounded(model.std)} in the model; '
+            + (
+                f'--cfg-options {" ".join(normalisation_options(file))}'
+                if file.in_channels == model.in_channels
+                else 'pictures have other channels, so check model.data_preprocessor.mean and .std'
+            )
         )
     return lines
 
@@ -180,8 +203,9 @@ def normalisation_options(file: Description) -> list[str]:
 
 
 def _same_normalisation(file: Description, model: Description) -> bool:
-    pairs = zip((*file.mean, *file.std), (*model.mean, *model.std), strict=False)
-    return len(file.mean) != len(model.mean) or all(isclose(a, b, rel_tol=1e-4) for a, b in pairs)
+    theirs, ours = (*file.mean, *file.std), (*model.mean, *model.std)
+    pairs = zip(theirs, ours, strict=False)
+    return len(theirs) == len(ours) and all(isclose(a, b, rel_tol=1e-4) for a, b in pairs)
 
 
 def _rounded(values: tuple[float, ...]) -> str:

@@ -16,6 +16,9 @@ from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Mean and standard deviation of RGB pixels in 0..255.
+IMAGENET = tuple(tuple(255 * value for value in values) for values in (IMAGENET_MEAN, IMAGENET_STD))
+HALF = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
 # Pillow's numbers of its filters.
 FILTERS = {0: 'nearest', 2: 'bilinear', 3: 'bicubic', 1: 'lanczos', 4: 'box', 5: 'hamming'}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describe_model
-from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
+from mmseg_custom.checkpoints.comparing import channels_misfit, find_differences, find_misfit
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
@@ -21,6 +21,8 @@ _BACKBONE = 'backbone.'
 _AUXILIARY = 'auxiliary_head.'
 # A ViT of which layers inside are taken has no norm after the last one.
 _FINAL_NORM = 'backbone.ln1.'
+# Sources whose patch embeddings always have a bias.
+_WITH_PATCH_BIAS = ('AugReg', 'timm', 'rstrudel')
 
 
 @dataclass
@@ -103,8 +105,11 @@ def load_weights(
     source: str | os.PathLike | Weights,
     new_classes: bool = False,
     new_decoder: bool = False,
+    new_channels: bool = False,
     model_name: str = 'the model',
     show: Callable[[str], None] | None = print,
+    prefix: str | None = None,
+    new_classes_option: str = '--cfg-options new_classes=True',
 ) -> LoadReport:
     """Load a checkpoint of any known source into a model, or fail without changing it.
 
@@ -116,8 +121,13 @@ def load_weights(
         source: path, link or name of a checkpoint, or an opened one.
         new_classes: leave the classifier as it is where its number of classes is another.
         new_decoder: leave the decoder as it is where the file has none.
+        new_channels: fit the first convolution to pictures of other channels, which changes what
+            the network computes; always done for a backbone alone.
         model_name: how messages call the model.
         show: gets the report as text; None shows nothing.
+        prefix: what the names of the model's parameters begin with in the file, by our names, such
+            as ``decode_head.``; None finds out whether it is a backbone.
+        new_classes_option: how messages say what sets ``new_classes``.
 
     Returns:
         What was loaded, is new, unused, or of a wrong shape.
@@ -129,21 +139,27 @@ def load_weights(
     """
     weights = source if isinstance(source, Weights) else open_weights(source)
     own_names = model.state_dict()
-    whole = any(name.startswith(_BACKBONE) for name in own_names)
-    has_backbone = any(name.startswith(_BACKBONE) for name in weights.state_dict)
-    prefix = _BACKBONE if has_backbone and not whole else ''
+    prefix = _prefix_in(weights, own_names) if prefix is None else _checked(prefix, weights)
     wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
     described = describe_model(model, prefix)
-    misfit = find_misfit(weights.description, described, new_classes, new_decoder)
+    misfit = find_misfit(
+        weights.description, described, new_classes, new_decoder, new_classes_option
+    )
+    if not (new_channels or prefix):
+        misfit = misfit or channels_misfit(weights.description, described)
     backbone = getattr(model, 'backbone', model)
-    given, adapted = adapt(weights.state_dict, wanted, backbone)
+    given, adapted = adapt(
+        weights.state_dict, wanted, backbone, weights.description.source in _WITH_PATCH_BIAS
+    )
     report = LoadReport(weights.name, weights.description, adapted=adapted)
     _sort(report, given, wanted, new_classes, new_decoder)
     report.unused += weights.ignored
-    problems = _problems(report, given, wanted, only_backbone=bool(prefix))
-    misfit = misfit or _patch_bias_misfit(given, wanted)
+    problems = _problems(
+        report, given, wanted, prefix, other_network=not (prefix or described.family)
+    )
+    misfit = misfit or _patch_bias_misfit(given, wanted) or _final_norm_misfit(report)
     if misfit or problems:
-        reason = misfit or f'{problems}; use the config it was trained with'
+        reason = misfit or f'{problems}; {_fix(own_names, weights)}'
         raise ValueError(
             f'checkpoint {weights.name} does not fit {model_name}: it holds '
             f'{_with_article(weights.description.kind)}; {reason}'
@@ -158,6 +174,34 @@ def load_weights(
     if show is not None:
         show(str(report))
     return report
+
+
+def _fix(own_names: Mapping, weights: Weights) -> str:
+    for part in ('decode_head.', 'head.'):
+        if own_names and all(f'{part}{name}' in weights.state_dict for name in own_names):
+            return f"add prefix='{part}' to its init_cfg"
+    missing = [name for name in own_names if not any(n.endswith(name) for n in weights.state_dict)]
+    if weights.description.family and missing:
+        return 'the file is incomplete, or use the config it was trained with'
+    return 'use the config it was trained with'
+
+
+def _prefix_in(weights: Weights, own_names: Mapping) -> str:
+    """``backbone.`` where the model is the backbone of what the file holds."""
+    whole = any(name.startswith(_BACKBONE) for name in own_names)
+    has_backbone = any(name.startswith(_BACKBONE) for name in weights.state_dict)
+    return _BACKBONE if has_backbone and not whole else ''
+
+
+def _checked(prefix: str, weights: Weights) -> str:
+    prefix = prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
+    if not any(name.startswith(prefix) for name in weights.state_dict):
+        parts = dict.fromkeys(f'{_part(name)}.' for name in weights.state_dict)
+        raise ValueError(
+            f'checkpoint {weights.name} has no parameters under prefix={prefix!r}; expected one of '
+            f'{", ".join(list(parts)[:5])}'
+        )
+    return prefix
 
 
 def _what_is_new(report: LoadReport, model: Description) -> list[str]:
@@ -191,6 +235,16 @@ def _patch_bias_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     )
 
 
+def _final_norm_misfit(report: LoadReport) -> str | None:
+    has_decoder = any(name.startswith(('decode_head.', 'head.')) for name in report.loaded)
+    if not has_decoder or not any(name.startswith(_FINAL_NORM) for name in report.unused):
+        return None
+    return (
+        "the file's decoder was trained on tokens after the backbone's final norm, which the model "
+        'has not; set model.backbone.final_norm=True'
+    )
+
+
 def _sort(
     report: LoadReport,
     given: Mapping[str, Tensor],
@@ -217,7 +271,9 @@ def _sort(
     report.unused = [name for name in given if name not in wanted]
 
 
-def _problems(report: LoadReport, given: Mapping, wanted: Mapping, only_backbone: bool) -> str:
+def _problems(
+    report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, other_network: bool
+) -> str:
     """Describe what should load and does not; empty where all is well."""
     left_out = {*report.new, *report.wrong_shape}
     unneeded = {
@@ -225,7 +281,9 @@ def _problems(report: LoadReport, given: Mapping, wanted: Mapping, only_backbone
         for name in report.unused
         if name.startswith((_AUXILIARY, 'head.', _FINAL_NORM))
         or (name == PATCH_BIAS and _is_zero(given[name]))
-        or (only_backbone and not name.startswith(_BACKBONE))
+        # What other networks leave out, such as a classifier, has any name.
+        or other_network
+        or not name.startswith(prefix)
     }
     return describe_mismatch(
         {k: shape_of(v) for k, v in given.items() if k not in left_out | unneeded},

@@ -50,6 +50,7 @@ class Published:
         same_as: name of an entry with the same numbers in another format, used where no address of
             this one answers; ``''`` where there is none.
         config: the config below ``configs/`` that it was trained with, for whole models.
+        subfolder: where in the folder of downloads the file lies.
     """
 
     name: str
@@ -62,11 +63,17 @@ class Published:
     million_parameters: float = 0.0
     same_as: str = ''
     config: str = ''
+    subfolder: str = ''
 
     @property
     def file_name(self) -> str:
         """Name of the file; of a repository at Hugging Face its id, a folder in a folder."""
         return self.hugging_face or urlparse(self.urls[0]).path.rsplit('/', 1)[-1]
+
+    @property
+    def cache_path(self) -> str:
+        """Where it lies in the folder of downloads."""
+        return f'{self.subfolder}/{self.file_name}' if self.subfolder else self.file_name
 
     @property
     def megabytes(self) -> int:

@@ -10,7 +10,9 @@ import json
 import os
 import pickle
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -29,6 +31,12 @@ SIDE_FILES = {
     'preprocessor': 'preprocessor_config.json',
     'variant': 'variant.yml',
 }
+# What torch, numpy, zipfile and zlib raise for bytes that are damaged or cut off anywhere.
+_DAMAGED = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError),
+    *(pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass
@@ -166,7 +174,7 @@ def _container(path: Path) -> str:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
-        except (zipfile.BadZipFile, OSError) as error:
+        except _DAMAGED as error:
             raise ValueError(_unreadable(path, str(error))) from error
         return 'npz' if any(name.endswith('.npy') for name in names) else 'torch'
     header = int.from_bytes(start[:8], 'little')
@@ -193,7 +201,7 @@ def _read_torch(path: Path, map_location) -> dict:
             f'it needs by name with {ALLOWED_GLOBALS_VARIABLE}=module.Class (never functions), or '
             'save its state_dict alone with torch.save'
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(_unreadable(path, reason)) from error
 
@@ -224,7 +232,12 @@ def _additional_globals():
 
 def _what_the_pickle_wants(message: str) -> str | None:
     """The name that torch's unpickler refused; None when the pickle is broken, not hostile."""
-    patterns = (r'GLOBAL (\S+)', r'global (\S+)', r'(getattr\(.*?\))', r"<class '([\w.]+)'>")
+    patterns = (
+        r'GLOBAL (\S+\.\w+)',
+        r'global (\S+\.\w+)',
+        r'(getattr\(.*?\))',
+        r"<class '([\w.]+)'>",
+    )
     found = (re.search(pattern, message) for pattern in patterns)
     return next((match[1] for match in found if match), None)
 
@@ -252,7 +265,7 @@ def _read_npz(path: Path) -> dict:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         if 'allow_pickle' in str(error):
             raise ValueError(
                 f'{path} was refused: it holds pickled Python objects, which could run code; '

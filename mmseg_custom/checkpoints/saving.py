@@ -14,6 +14,7 @@ from torch import Tensor
 from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
 
+CONFIG_TEXT_KEY = 'config_text'
 SUFFIXES = ('.pth', '.safetensors')
 
 
@@ -31,6 +32,10 @@ def meta_of(weights: Weights) -> dict:
     # OpenMMLab's and our runs keep the text of their config.
     if isinstance(weights.meta.get('cfg'), str):
         meta['cfg'] = weights.meta['cfg']
+    # mmengine runs `config`, as mmseg 0.x calls it, as Python when a run is resumed.
+    text = weights.meta.get('config', weights.meta.get(CONFIG_TEXT_KEY))
+    if isinstance(text, str):
+        meta[CONFIG_TEXT_KEY] = text
     return meta
 
 

@@ -1,5 +1,6 @@
 """From what a config or a command line calls weights to a file or folder on this machine."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -20,6 +21,8 @@ HUGGING_FACE_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
 SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors', '.npz', '.tar', '.ckpt', '.pkl')
 # The first digits of the file's SHA-256.
 HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
+# Of the folder of a download whose name does not tell it from others.
+ADDRESS_DIGITS = 8
 
 
 def resolve(source: str | os.PathLike) -> Path:
@@ -70,7 +73,13 @@ def _unpublished(text: str) -> Published | None:
     if text.startswith(URL_PREFIXES):
         hash_prefix = HASH_IN_NAME.search(urlparse(text).path)
         sha256 = hash_prefix[1] if hash_prefix else ''
-        file = Published(text, 'a file', 'unknown', unknown, urls=(text,), sha256=sha256)
+        file = Published(
+            text,
+            *('a file', 'unknown', unknown),
+            urls=(text,),
+            sha256=sha256,
+            subfolder='' if sha256 else _short_hash(text),
+        )
         if file.file_name in ('', '.', '..'):
             raise ValueError(
                 f'{text} names no file; expected an address such as https://host/x.pth'
@@ -82,6 +91,11 @@ def _unpublished(text: str) -> Published | None:
             raise ValueError(f"'{text}' names no repository; expected hf://owner/name")
         return Published(text, 'a repository', 'unknown', unknown, hugging_face=name)
     return None
+
+
+def _short_hash(address: str) -> str:
+    """Keeps files of one name and different addresses apart, with room for what lies beside."""
+    return hashlib.sha256(address.encode()).hexdigest()[:ADDRESS_DIGITS]
 
 
 def _fetch_once_per_machine(entry: Published) -> Path:
@@ -110,7 +124,7 @@ def _fetch_once_per_machine(entry: Published) -> Path:
 def _present(entries: list[Published], folder: Path) -> Path | None:
     """Where the first of the entries lies; a repository is complete when its weights are there."""
     for entry in entries:
-        path = folder / entry.file_name
+        path = folder / entry.cache_path
         if not entry.hugging_face:
             files = (path,)
         else:
@@ -121,7 +135,7 @@ def _present(entries: list[Published], folder: Path) -> Path | None:
 
 
 def _wanted(entry: Published, folder: Path) -> str:
-    path = folder / entry.file_name
+    path = folder / entry.cache_path
     if not entry.hugging_face:
         return f'the file at {path}'
     return f'its config.json and {" or ".join(HUGGING_FACE_WEIGHTS)} into {path}'
@@ -135,12 +149,12 @@ def _download_first(entries: list[Published], folder: Path) -> str | None:
     problems = []
     for entry in entries:
         size = f' (about {entry.megabytes} MB)' if entry.megabytes else ''
-        print_log(f'downloading {entry.name}{size} to {folder / entry.file_name}', 'current')
+        print_log(f'downloading {entry.name}{size} to {folder / entry.cache_path}', 'current')
         try:
             if entry.hugging_face:
-                _download_repository(entry.hugging_face, folder / entry.file_name)
+                _download_repository(entry.hugging_face, folder / entry.cache_path)
             else:
-                download(entry.urls, folder / entry.file_name, entry.sha256)
+                download(entry.urls, folder / entry.cache_path, entry.sha256)
         except DownloadError as error:
             problems.append(str(error))
             if error.is_local:

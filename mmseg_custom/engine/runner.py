@@ -135,6 +135,7 @@ class Runner(ResumableRunner):
                 weights,
                 new_classes=training and self.cfg.get('new_classes', False),
                 new_decoder=training,
+                new_channels=training,
                 model_name=name,
                 show=self.logger.info,
             )

@@ -140,6 +140,31 @@ def test_incomplete_and_foreign_files(tmp_path, nvlabs):
         load_weights(build(segformer()), tmp_path / 'y.pth')
 
 
+@pytest.mark.parametrize(
+    'missing',
+    ['backbone.layers.1.1.0.norm1.weight', 'backbone.layers.2.1.0.attn.sr.bias', 'conv_seg'],
+)
+def test_incomplete_files_are_called_incomplete(tmp_path, missing):
+    weights = build(segformer()).state_dict()
+    weights = {name: value for name, value in weights.items() if missing not in name}
+    torch.save(weights, tmp_path / 'x.pth')
+    with pytest.raises(ValueError) as caught:
+        load_weights(build(segformer()), tmp_path / 'x.pth')
+    message = str(caught.value)
+    assert 'missing (first: ' in message and 'the file is incomplete' in message, message
+    assert 'None' not in message and 'weights, the model is' not in message
+
+
+def test_incomplete_vits(tmp_path):
+    import numpy as np
+
+    arrays = augreg_arrays(TimmViT())
+    for name in ('embedding/bias', 'Transformer/encoderblock_1/LayerNorm_0/scale'):
+        np.savez(tmp_path / 'x.npz', **{k: v for k, v in arrays.items() if k != name})
+        with pytest.raises(ValueError, match=r'1 of \d+ missing .*the file is incomplete'):
+            load_weights(build(vit()), tmp_path / 'x.npz')
+
+
 def test_an_auxiliary_head_may_be_new(tmp_path):
     path = save(build(segmenter('linear')), tmp_path / 'x.pth')
     config = segmenter('linear')
@@ -186,6 +211,31 @@ def test_inflated_channels_keep_their_order():
     assert change_channels(weight + 2, 6).flatten().tolist() == [1, 1.5, 2, 1, 1.5, 2]
 
 
+def test_a_segmentor_keeps_its_channels_unless_trained(tmp_path):
+    path = save(build(segformer(in_channels=4)), tmp_path / 'x.pth')
+    model = build(segformer())
+    with pytest.raises(
+        ValueError, match=r'of 4 channels, .* of 3; set model.backbone.in_channels=4$'
+    ):
+        load_weights(model, path)
+    report = load_weights(model, path, new_channels=True)
+    assert list(report.adapted.values()) == ['averaged from 4 to 3 channels']
+
+
+def test_normalisations_of_other_lengths_differ(nvlabs):
+    config = segformer()
+    config['data_preprocessor'] = dict(type='SegDataPreProcessor', mean=[1.0], std=[2.0])
+    (note,) = load_weights(build(config), nvlabs).notes
+    assert note.startswith('normalisation: mean [123.675,116.28,103.53]') and 'mean [1]' in note
+
+
+def test_normalisation_of_nvlabs_is_compared(nvlabs):
+    config = segformer()
+    config['data_preprocessor'].update(mean=[127.5] * 3, std=[127.5] * 3)
+    (note,) = load_weights(build(config), nvlabs).notes
+    assert 'model.data_preprocessor.mean=[123.675,116.28,103.53]' in note
+
+
 def test_recorded_epsilons_are_compared(tmp_path):
     from mmseg_custom.checkpoints.adapt import describe_model
 
@@ -215,6 +265,19 @@ def test_the_printed_options_give_the_numbers(nvlabs):
     )
     config.model.decode_head.norm_cfg.type = 'BN'
     assert load_weights(build(config.model), weights).notes == []
+
+
+def test_the_final_norm_belongs_to_a_decoder_that_is_loaded(tmp_path):
+    source = randomised(build(segmenter()))
+    path = save(source, tmp_path / 'x.pth')
+    without = build(segmenter(final_norm=False))
+    with pytest.raises(ValueError, match=r'final norm.*set model\.backbone\.final_norm=True'):
+        load_weights(without, path)
+    # A backbone alone, of which the decoder takes what it likes.
+    names = ['backbone.ln1.weight', 'backbone.ln1.bias']
+    assert set(names) <= set(load_weights(without.backbone, path).unused)
+    encoder = save(source.backbone, tmp_path / 'encoder.pth')
+    assert load_weights(without, encoder, new_decoder=True).unused == names
 
 
 def test_batch_norms_without_a_counter(tmp_path):

@@ -49,6 +49,15 @@ def test_published_files_hold_weights_and_what_they_need(tmp_path, run, suffix):
     assert publish(path, path).name == path.name
 
 
+def test_the_config_of_mmseg_0_is_kept_as_text(tmp_path):
+    meta = {'config': 'raise SystemExit', 'CLASSES': CLASSES}
+    source = save(randomised(build(segformer())), tmp_path / 'x.pth', meta=meta)
+    for _ in range(2):
+        source = publish(source, tmp_path / 'published.pth')
+        found = open_weights(source).meta
+        assert found['config_text'] == meta['config'] and 'config' not in found
+
+
 def test_other_suffixes(tmp_path, run):
     with pytest.raises(ValueError, match=r"cannot write a '.npz' file; expected .pth or .safe"):
         publish(run[1], tmp_path / 'x.npz')

@@ -138,6 +138,14 @@ def test_an_address_is_downloaded_and_its_name_holds_the_hash(folder, hub):
     assert not (folder / 'x-00000000.pth').exists()
 
 
+def test_addresses_of_one_file_name_are_kept_apart(folder, hub):
+    hub.files |= {'/seg_t/checkpoint.pth': b'tiny', '/seg_s/checkpoint.pth': b'small'}
+    paths = [resolve(f'{hub.url}/seg_{size}/checkpoint.pth') for size in 'tst']
+    assert [path.read_bytes() for path in paths] == [b'tiny', b'small', b'tiny']
+    assert paths[0] == paths[2] and {path.name for path in paths} == {'checkpoint.pth'}
+    assert len(hub.requests) == 2
+
+
 def test_the_default_folder_is_pytorchs_cache(monkeypatch, tmp_path):
     monkeypatch.delenv('MMSEG_CUSTOM_WEIGHTS', raising=False)
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))

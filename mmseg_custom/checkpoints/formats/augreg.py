@@ -13,10 +13,9 @@ from torch import Tensor
 
 from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
+from mmseg_custom.checkpoints.image_processor import HALF
 
 EPS = {'norm': 1e-6}
-# Pictures are scaled to -1..1.
-MEAN = STD = (127.5, 127.5, 127.5)
 
 
 def _matrix(value: Tensor) -> Tensor:
@@ -104,7 +103,8 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, {})
     description = weights.description
     description.source, description.eps = 'AugReg', dict(EPS)
-    description.mean, description.std, description.heads = MEAN, STD, (heads,)
+    # Pictures are scaled to -1..1.
+    (description.mean, description.std), description.heads = HALF, (heads,)
     weights.ignored = [name for name in tensors if name.startswith('pre_logits/')]
     return weights
 

@@ -102,10 +102,8 @@ class Description:
             trained = IMAGENET_CLASSES.get(self.num_classes, '')
             return f'{trained} {self.size} backbone{source}, no decoder'.strip()
         width = f' {self.width} wide' if self.width and self.head in ('conv', 'mlp') else ''
-        return (
-            f'{self.size} segmentor{source} with {HEADS[self.head]}{width} for '
-            f'{self.num_classes} classes'
-        )
+        classes = f' for {self.num_classes} classes' if self.num_classes else ''
+        return f'{self.size} segmentor{source} with {HEADS[self.head]}{width}{classes}'
 
     def as_dict(self) -> dict:
         """Plain numbers, strings and lists, for a file's metadata."""

@@ -14,7 +14,7 @@ from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
-from mmseg_custom.checkpoints.image_processor import read_processor
+from mmseg_custom.checkpoints.image_processor import IMAGENET, read_processor
 
 EPS = {'patch_norm': 1e-5, 'sr_norm': 1e-5, 'norm': 1e-5}
 
@@ -139,6 +139,9 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
         found = read_processor(metadata['preprocessor'])
         description.mean, description.std = found.mean, found.std
         description.image_size, description.reduce_labels = found.size, found.reduce_labels
+    elif description.in_channels == 3:
+        # The image processor's default.
+        description.mean, description.std = IMAGENET
     return weights
 
 

@@ -4,7 +4,7 @@ Official code: NVlabs/SegFormer, ``mmseg/models/backbones/mix_transformer.py`` a
 ``mmseg/models/decode_heads/segformer_head.py``. Facts that the tensors do not show: the layer norms
 of patch embeddings and spatial reductions have an eps of 1e-5, all others 1e-6; the decoder
 concatenates the coarsest level first, as ``SegformerMLPHead`` here does; its inherited ``conv_seg``
-is never used.
+is never used. Pictures are normalised with ImageNet's mean and standard deviation.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
+from mmseg_custom.checkpoints.image_processor import IMAGENET
 
 EPS = {'patch_norm': 1e-5, 'sr_norm': 1e-5, 'norm': 1e-6}
 
@@ -73,5 +74,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, metadata)
     weights.description.source = 'NVlabs'
     weights.description.eps = dict(EPS)
+    if weights.description.in_channels == 3:
+        weights.description.mean, weights.description.std = IMAGENET
     weights.ignored = ignored
     return weights

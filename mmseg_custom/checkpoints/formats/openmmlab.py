@@ -5,6 +5,7 @@ same without the first part of the names. ``meta.mmseg_custom`` is the descripti
 converters record; the epsilons of layer norms are known only from there.
 """
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -98,12 +99,14 @@ def describe(shapes: Shapes) -> Description:
 
 
 def _describe_mit(description: Description, shapes: Shapes) -> None:
-    stages = _count(shapes, 'layers.{}.0.projection.weight')
+    stages = 0
+    while f'layers.{stages}.0.projection.weight' in shapes:
+        stages += 1
     projections = [shapes[f'layers.{stage}.0.projection.weight'] for stage in range(stages)]
     description.family = 'mit'
     description.dims = tuple(shape[0] for shape in projections)
     description.depths = tuple(
-        _count(shapes, f'layers.{stage}.1.{{}}.norm1.weight') for stage in range(stages)
+        _count(shapes, rf'layers\.{stage}\.1\.(\d+)\.') for stage in range(stages)
     )
     description.in_channels, description.patch_size = projections[0][1:3]
     if (description.depths, description.dims[0]) in MIT_SIZES.values():
@@ -114,7 +117,7 @@ def _describe_vit(description: Description, shapes: Shapes) -> None:
     width, in_channels, patch_size = shapes['patch_embed.projection.weight'][:3]
     description.family = 'vit'
     description.dims = (width,)
-    description.depths = (_count(shapes, 'layers.{}.ln1.weight'),)
+    description.depths = (_count(shapes, r'layers\.(\d+)\.'),)
     description.in_channels, description.patch_size = in_channels, patch_size
     side = round((shapes['pos_embed'][1] - 1) ** 0.5)
     if side * side == shapes['pos_embed'][1] - 1:
@@ -146,7 +149,6 @@ def _describe_head(description: Description, shapes: Shapes) -> None:
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    number = 0
-    while pattern.format(number) in shapes:
-        number += 1
-    return number
+    """How many layers there are if none is missing: one more than the highest index."""
+    found = (re.match(pattern, name) for name in shapes)
+    return max((int(match[1]) + 1 for match in found if match), default=0)

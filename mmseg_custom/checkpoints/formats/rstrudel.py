@@ -15,12 +15,10 @@ from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
 from mmseg_custom.checkpoints.formats.timm import encoder_entries, layer_entries, refuse_unknown
+from mmseg_custom.checkpoints.image_processor import HALF, IMAGENET
 
 EPS = {'norm': 1e-5, 'head_norm': 1e-5}
-NORMALISATIONS = {
-    'vit': ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-    'deit': ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-}
+NORMALISATIONS = {'vit': HALF, 'deit': IMAGENET}
 ENTRIES = (
     *encoder_entries('encoder.'),
     *layer_entries('decode_head.layers.{layer}', 'decoder.blocks.{layer}'),

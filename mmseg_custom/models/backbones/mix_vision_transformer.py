@@ -20,7 +20,6 @@ from mmcv.cnn import build_norm_layer
 from mmseg.models.backbones.mit import MixVisionTransformer as UpstreamMixVisionTransformer
 from torch import Tensor
 
-from mmseg_custom.models.backbones.pretrained import load_pretrained
 from mmseg_custom.models.layers.mit_layer import MiTLayer
 from mmseg_custom.models.layers.token_map import to_map, to_tokens
 from mmseg_custom.registry import MODELS
@@ -140,11 +139,6 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
                     **options,
                 )
                 layers.append(layer)
-
-    def init_weights(self) -> None:
-        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
-        if not load_pretrained(self, self.init_cfg):
-            super().init_weights()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Encode a batch of images.

@@ -28,7 +28,6 @@ from mmseg.models.segmentors import EncoderDecoder as UpstreamEncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmseg_custom.models.backbones.pretrained import load_pretrained, pretrained_checkpoint
 from mmseg_custom.models.segmentors.block_prediction import LogitMap
 from mmseg_custom.models.segmentors.children import scoped
 from mmseg_custom.models.segmentors.lazy_logits import LazyLogits
@@ -85,16 +84,6 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             pretrained=pretrained,
             init_cfg=init_cfg,
         )
-
-    def init_weights(self) -> None:
-        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
-        init_cfg = self.init_cfg
-        if pretrained_checkpoint(init_cfg) is not None:
-            # The children are initialised all the same: auxiliary heads may not be in the file.
-            self.init_cfg = None
-        super().init_weights()
-        self.init_cfg = init_cfg
-        load_pretrained(self, init_cfg)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch.
