@@ -1,6 +1,7 @@
 """mmengine's runner with a quiet console and checkpoints that must fit."""
 
 import copy
+import itertools
 import logging
 import warnings
 from pathlib import Path
@@ -20,6 +21,8 @@ from mmseg_custom.engine.resumable_runner import ResumableRunner
 from mmseg_custom.engine.run_state import check_resumable
 from mmseg_custom.registry import RUNNERS
 
+_RUNS = itertools.count()
+
 
 @RUNNERS.register_module()
 class Runner(ResumableRunner):
@@ -33,6 +36,12 @@ class Runner(ResumableRunner):
 
     def __init__(self, *args, **kwargs) -> None:
         self._console = _Console()
+        number = next(_RUNS)
+        if number and kwargs.get('experiment_name') is None:
+            # mmengine names a run by the second it starts in: a second one of this process could
+            # share its log, its curves and its message hub with the first.
+            name = Path(getattr(kwargs.get('cfg'), 'filename', None) or 'run').stem
+            kwargs['experiment_name'] = f'{name}_{number}'
         super().__init__(*args, **kwargs)
         self._console.quiet = False
 
