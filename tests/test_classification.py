@@ -111,6 +111,7 @@ def test_wrong_options_are_said(pictures, tmp_path):
         launch.prepare(config, str(tmp_path), 'none', 'train_dataloader')
 
 
+@pytest.mark.slow
 def test_the_tool_trains_and_a_segmentor_takes_the_encoder(run_tool, pictures, tmp_path):
     """Number by number, by the path of the checkpoint."""
     short = ['max_iters=2', 'train_dataloader.batch_size=2', f'data_root={pictures}']

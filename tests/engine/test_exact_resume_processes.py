@@ -3,6 +3,7 @@
 import os
 import socket
 
+import pytest
 import torch
 from training_runs import assert_equal, configured, killed, outcome, run
 
@@ -22,6 +23,7 @@ def in_one_of_two(rank: int, data, folder, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path, monkeypatch, training_pictures):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
     with socket.socket() as probe:
