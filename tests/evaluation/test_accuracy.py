@@ -9,7 +9,6 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
-from sklearn.metrics import top_k_accuracy_score
 from torch.utils.data import DataLoader
 
 from mmseg_custom.evaluation.accuracy import Accuracy, rank_of
@@ -40,6 +39,8 @@ def evaluate(num_pictures: int) -> dict:
 
 
 def expected(num_pictures: int) -> dict:
+    from sklearn.metrics import top_k_accuracy_score
+
     drawn = [make_sample(index) for index in range(num_pictures)]
     labels = [int(sample['gt_label']) for sample in drawn]
     scores = torch.stack([sample['pred_score'] for sample in drawn]).numpy()
