@@ -1,7 +1,10 @@
-"""Looking whether files can be written, before the work that they are to hold."""
+"""Files that are whole or not there at all, and looking early whether they can be written."""
 
+import errno
 import os
 from pathlib import Path
+
+PARTIAL_SUFFIX = '.partial'
 
 
 def check_writable(folder: str | os.PathLike, option: str) -> None:
@@ -25,3 +28,48 @@ def check_writable(folder: str | os.PathLike, option: str) -> None:
             f'cannot write to the folder {folder} ({error.strerror}); choose another one with '
             f'{option}'
         ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file: after a crash at any moment it holds the old content or the new one.
+
+    Raises:
+        OSError: it cannot be written, e.g. because the disk is full; the old file is untouched.
+    """
+    replace(write_partial(path, content), path)
+
+
+def write_partial(path: Path, content: bytes) -> Path:
+    """Write content, synced to the disk, under another name in the folder of ``path``.
+
+    Returns:
+        That name, for :func:`replace`.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}{PARTIAL_SUFFIX}')
+    try:
+        with open(partial, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def replace(partial: Path, path: Path) -> None:
+    """Rename a file that is on the disk, and sync its folder."""
+    os.replace(partial, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        # Some network disks cannot sync a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(folder)

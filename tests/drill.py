@@ -22,13 +22,13 @@ from pathlib import Path
 import torch
 
 from mmseg_custom.engine.checkpoint_files import (
-    PARTIAL_SUFFIX,
     checksum_path,
     newest_whole_checkpoint,
     saved_checkpoints,
 )
 from mmseg_custom.engine.hooks.interruption_hook import EXIT_INTERRUPTED
 from mmseg_custom.engine.run_comparison import differences, outcome
+from mmseg_custom.writing import PARTIAL_SUFFIX
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/quickstart/segformer_mit-b0_quickstart.py'

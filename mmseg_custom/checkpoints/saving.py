@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
+from mmseg_custom.writing import write_atomically
 
 CONFIG_TEXT_KEY = 'config_text'
 SUFFIXES = ('.pth', '.safetensors')
@@ -70,15 +71,10 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
+        write_atomically(path, content)
     except OSError as error:
         raise OSError(_cannot_write(path, error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -5,9 +5,7 @@ beside it in ``<name>.sha256``, which ``sha256sum -c`` reads. mmengine writes in
 while it saves leaves a broken file where the last checkpoint was.
 """
 
-import errno
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,9 +15,9 @@ from pathlib import Path
 from mmengine.fileio import LocalBackend, register_backend
 
 from mmseg_custom.checkpoints.reading import load_from_local
+from mmseg_custom.writing import PARTIAL_SUFFIX, replace, write_atomically, write_partial
 
 CHECKSUM_SUFFIX = '.sha256'
-PARTIAL_SUFFIX = '.partial'
 LAST_CHECKPOINT = 'last_checkpoint'
 BACKEND = 'mmseg_custom.checkpoint'
 _RESUMABLE = re.compile(r'(iter|epoch)_\d+\w*\.pth$')
@@ -28,42 +26,6 @@ _RESUMABLE = re.compile(r'(iter|epoch)_\d+\w*\.pth$')
 def checksum_path(path: Path) -> Path:
     """Where the SHA-256 of a checkpoint lies."""
     return path.with_name(f'{path.name}{CHECKSUM_SUFFIX}')
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file: after a crash at any moment it holds the old content or the new one.
-
-    Raises:
-        OSError: it cannot be written, e.g. because the disk is full; the old file is untouched.
-    """
-    _replace(_write_partial(path, content), path)
-
-
-def _write_partial(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}{PARTIAL_SUFFIX}')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    return partial
-
-
-def _replace(partial: Path, path: Path) -> None:
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        # Some network disks cannot sync a folder.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(folder)
 
 
 def write_checkpoint(path: Path, content: bytes) -> None:
@@ -75,7 +37,7 @@ def write_checkpoint(path: Path, content: bytes) -> None:
     checksum = checksum_path(path)
     line = f'{hashlib.sha256(content).hexdigest()}  {path.name}\n'
     try:
-        partial = _write_partial(path, content)
+        partial = write_partial(path, content)
         try:
             # Until the new file is in its place, both digests are right.
             before = checksum.read_text() if path.exists() and checksum.exists() else ''
@@ -83,7 +45,7 @@ def write_checkpoint(path: Path, content: bytes) -> None:
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        _replace(partial, path)
+        replace(partial, path)
         if before:
             write_atomically(checksum, line.encode())
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_custom.engine.checkpoint_files import problem_of, saved_checkpoints
+from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.host_memory import keep_freed_memory
@@ -90,14 +90,11 @@ def train(
             was given.
     """
     prepare(config, work_dir, launcher, 'train_dataloader')
-    # torchrun starts every process again, with the same command line, when one of them died.
-    restarted = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
-    resume = resume or config.get('resume', False)
-    if restarted and (not resume or saved_checkpoints(Path(config.work_dir))):
-        resume = True
-    _protect_checkpoints(Path(config.work_dir), bool(resume) or overwrite)
     if from_scratch:
         drop_pretrained(config)
+    _set_resume(config, resume or config.get('resume', False))
+    if not (config.resume or overwrite):
+        _protect_checkpoints(Path(config.work_dir))
     if amp:
         _enable_amp(config)
     if tensorboard:
@@ -111,24 +108,10 @@ def train(
             dict(type='TensorboardVisBackend'),
         ]
     config.compile = compile or config.get('compile', False)
-    config.resume = bool(resume)
-    if isinstance(resume, str):
-        if not os.path.isfile(resume):
-            raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
-        config.load_from = resume
-    elif resume and saved_checkpoints(Path(config.work_dir)):
-        # mmengine would continue from load_from.
-        config.load_from = None
-    elif resume and config.get('load_from'):
-        config.resume = False
-    saved = saved_checkpoints(Path(config.work_dir)) if config.resume else []
-    if config.get('load_from') or any(problem_of(path) is None for path in saved):
-        # Its parameters replace those of the backbone, which need not be downloaded.
-        drop_pretrained(config, load_from=False)
     if launcher != 'none':
         _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
-    runner.overwrite = overwrite and not resume
+    runner.overwrite = overwrite and not config.resume
     runner.train()
     return runner
 
@@ -138,10 +121,32 @@ def _add_hook(config: Config, name: str, **arguments) -> None:
     config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
-def _protect_checkpoints(work_dir: Path, allowed: bool) -> None:
+def _set_resume(config: Config, resume: str | bool) -> None:
+    """Set ``resume`` and ``load_from``: what the run continues or starts from."""
+    saved = saved_checkpoints(Path(config.work_dir))
+    # torchrun starts every process again, with the same command line, when one of them died.
+    restarted = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
+    if restarted and (saved or not resume):
+        resume = True
+    if isinstance(resume, str):
+        if not os.path.isfile(resume):
+            raise FileNotFoundError(f'--resume {resume}: no such checkpoint')
+        config.load_from = resume
+    elif resume and saved:
+        # mmengine would continue from load_from.
+        config.load_from = None
+    elif config.get('load_from'):
+        resume = False
+    config.resume = bool(resume)
+    if config.get('load_from') or (resume and saved):
+        # Its parameters replace those of the backbone, which need not be downloaded.
+        drop_pretrained(config, load_from=False)
+
+
+def _protect_checkpoints(work_dir: Path) -> None:
     found = sorted(work_dir.glob('*.pth'))
     # Only the first process may look: the others start while it already trains.
-    if found and not allowed and os.environ.get('RANK', '0') == '0':
+    if found and os.environ.get('RANK', '0') == '0':
         raise FileExistsError(
             f'{work_dir} already holds {found[0].name}: continue it with --resume, choose another '
             'folder with --work-dir, or start anew in it with --overwrite'

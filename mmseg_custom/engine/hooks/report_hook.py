@@ -8,10 +8,10 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 
-from mmseg_custom.engine.checkpoint_files import write_atomically
 from mmseg_custom.engine.run_log import read_run_log
 from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.curves import plot_curves
+from mmseg_custom.writing import write_atomically
 
 
 @HOOKS.register_module()
