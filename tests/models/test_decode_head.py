@@ -122,6 +122,21 @@ def test_only_our_cross_entropy_skips_the_full_size_logits(monkeypatch):
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize('losses', [1, 2])
+def test_every_pixel_has_a_class_where_ignore_index_is_none(losses):
+    loss_decode = [dict(type='CrossEntropyLoss', loss_name=f'loss_{i}') for i in range(losses)]
+    head = build_head(loss_decode=loss_decode, ignore_index=None)
+    usual = build_head(loss_decode=loss_decode)
+    usual.load_state_dict(head.state_dict())
+    features = (torch.randn(2, 6, 9, 7),)
+    labelled = make_samples(ignored=0)
+    wanted = usual.loss(features, labelled, None)
+    for name, value in head.loss(features, labelled, None).items():
+        torch.testing.assert_close(value, wanted[name])
+    with pytest.raises(ValueError, match='label 255 is outside the classes 0..4'):
+        head.loss(features, make_samples(), None)
+
+
 def test_prediction_resizes_to_the_padded_picture():
     head = build_head()
     features = torch.randn(1, 6, 9, 7)

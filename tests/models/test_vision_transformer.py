@@ -183,7 +183,6 @@ def test_arguments_that_do_not_fit(arguments, message):
     ('shape', 'message'),
     [
         ((1, 3, 10, 40), '10x40 pixels is smaller than a patch of 16x16.*backbone.patch_size'),
-        ((1, 4, 32, 32), 'in_channels=3, got 4; set backbone.in_channels=4'),
     ],
 )
 def test_images_that_do_not_fit(shape, message):

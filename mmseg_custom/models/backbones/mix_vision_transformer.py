@@ -20,6 +20,7 @@ from mmcv.cnn import build_norm_layer
 from mmseg.models.backbones.mit import MixVisionTransformer as UpstreamMixVisionTransformer
 from torch import Tensor
 
+from mmseg_custom.models.layers.images import check_images
 from mmseg_custom.models.layers.mit_layer import MiTLayer
 from mmseg_custom.models.layers.token_map import to_map, to_tokens
 from mmseg_custom.registry import MODELS
@@ -152,8 +153,8 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
             rounded up.
 
         Raises:
-            ValueError: the images have other channels than ``in_channels``, or are so small that a
-                stage's map is smaller than its spatial reduction.
+            ValueError: they are no batch of such images, or so small that a stage's map is smaller
+                than its spatial reduction.
         """
         self._check_images(x)
         outs = []
@@ -180,12 +181,7 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
         return self.layers[: self.frozen_stages + 1]
 
     def _check_images(self, x: Tensor) -> None:
-        wanted = self.layers[0][0].projection.in_channels
-        if x.shape[1] != wanted:
-            raise ValueError(
-                f'expected images with in_channels={wanted}, got {x.shape[1]}; set '
-                f'backbone.in_channels={x.shape[1]}'
-            )
+        check_images(x, self.layers[0][0].projection.in_channels)
         if min(x.shape[2:]) < self.min_side:
             raise ValueError(
                 f'an image of {x.shape[2]}x{x.shape[3]} pixels is too small for patch_sizes='

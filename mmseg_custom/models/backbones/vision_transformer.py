@@ -25,6 +25,7 @@ from mmseg.models.backbones.vit import VisionTransformer as UpstreamVisionTransf
 from torch import Tensor, nn
 
 from mmseg_custom.models.backbones.pretrained import load_pretrained
+from mmseg_custom.models.layers.images import check_images
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
 
@@ -147,11 +148,7 @@ class VisionTransformer(UpstreamVisionTransformer):
         """Turn images (N, C, H, W) into tokens (N, h * w, embed_dims) and the grid (h, w)."""
         embed, conv = self.patch_embed, self.patch_embed.projection
         side = self.patch_size
-        if image.shape[1] != conv.in_channels:
-            raise ValueError(
-                f'expected images with in_channels={conv.in_channels}, got {image.shape[1]}; set '
-                f'backbone.in_channels={image.shape[1]}'
-            )
+        check_images(image, conv.in_channels)
         if min(image.shape[2:]) < side:
             raise ValueError(
                 f'an image of {image.shape[2]}x{image.shape[3]} pixels is smaller than a patch of '

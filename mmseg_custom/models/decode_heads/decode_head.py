@@ -9,7 +9,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from mmseg_custom.models.losses.cross_entropy_loss import CrossEntropyLoss
+from mmseg_custom.models.losses.cross_entropy_loss import IGNORE_NOTHING, CrossEntropyLoss
 from mmseg_custom.models.losses.low_memory_cross_entropy import check_labels
 from mmseg_custom.registry import SCOPE
 
@@ -45,7 +45,7 @@ class DecodeHead(BaseDecodeHead):
         Args:
             seg_logits: (N, out_channels, h, w) logits of ``forward``.
             batch_data_samples: N samples with ``gt_sem_seg`` (1, H, W), integers 0..num_classes-1
-                or ``ignore_index``.
+                or ``ignore_index`` (where that is None, every pixel counts).
 
         Returns:
             Each loss under its name, shape (), and ``acc_seg``, percent, shape (1,).
@@ -57,19 +57,14 @@ class DecodeHead(BaseDecodeHead):
         losses = self._losses()
         only_loss = losses[0] if len(losses) == 1 else None
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
-        if (
-            self.sampler is None
-            and self.ignore_index is not None
-            and isinstance(only_loss, CrossEntropyLoss)
-            and only_loss.resizes
-        ):
+        ignore_index = IGNORE_NOTHING if self.ignore_index is None else self.ignore_index
+        if self.sampler is None and isinstance(only_loss, CrossEntropyLoss) and only_loss.resizes:
             loss, accuracy = only_loss.at_label_size(
-                seg_logits, labels, self.ignore_index, self.align_corners
+                seg_logits, labels, ignore_index, self.align_corners
             )
             return {only_loss.loss_name: loss, 'acc_seg': accuracy}
-        if self.ignore_index is not None:
-            # One sigmoid channel tells two labels apart, whatever num_classes says.
-            check_labels(labels, max(self.num_classes, 2), self.ignore_index)
+        # One sigmoid channel tells two labels apart, whatever num_classes says.
+        check_labels(labels, max(self.num_classes, 2), ignore_index)
         return super().loss_by_feat(seg_logits, batch_data_samples)
 
     def _init_inputs(self, in_channels, in_index, input_transform) -> None:

@@ -11,6 +11,8 @@ from mmseg_custom.registry import MODELS
 
 # What mmseg adds to divisors, so that a batch without a valid pixel has loss 0.
 EPSILON = torch.finfo(torch.float32).eps
+# PyTorch's default, which is no label.
+IGNORE_NOTHING = -100
 
 
 @MODELS.register_module()
@@ -107,7 +109,7 @@ class CrossEntropyLoss(UpstreamCrossEntropyLoss):
         weight: Tensor | None = None,
         avg_factor: float | None = None,
         reduction_override: str | None = None,
-        ignore_index: int = -100,
+        ignore_index: int | None = IGNORE_NOTHING,
         **kwargs,
     ) -> Tensor:
         """Loss of logits that have the labels' size already.
@@ -118,7 +120,7 @@ class CrossEntropyLoss(UpstreamCrossEntropyLoss):
             weight: factor of each element's loss, of the labels' shape.
             avg_factor: divisor of the mean instead of the one that the class describes.
             reduction_override: instead of ``reduction``.
-            ignore_index: label of elements without a class.
+            ignore_index: label of elements without a class; None where every one has a class.
             **kwargs: passed to mmseg's sigmoid and mask losses.
 
         Raises:
@@ -128,6 +130,8 @@ class CrossEntropyLoss(UpstreamCrossEntropyLoss):
             return super().forward(
                 cls_score, label, weight, avg_factor, reduction_override, ignore_index, **kwargs
             )
+        if ignore_index is None:
+            ignore_index = IGNORE_NOTHING
         reduction = reduction_override or self.reduction
         if reduction not in ('none', 'mean', 'sum'):
             raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
