@@ -100,6 +100,8 @@ def test_wrong_options_are_said(pictures, tmp_path):
     config = reduced(QUICK, pictures, tmp_path)
     with pytest.raises(ValueError, match='--show-dir write class maps'):
         launch.test(config, 'none.pth', str(tmp_path), show_dir='shown')
+    with pytest.raises(ValueError, match='--amp predicts with segmentors'):
+        launch.test(config, 'none.pth', str(tmp_path), amp=True)
     config = reduced(IMAGENET[0], pictures, tmp_path, 'max_epochs=1')
     config.train_dataloader.batch_size = 13
     with pytest.raises(ValueError, match=r'batch_size=13 with drop_last=True, .* 12 pictures; set'):

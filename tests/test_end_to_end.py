@@ -94,7 +94,7 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
     tested = checked(
         run_tool(
             *('test.py', CONFIG, run / 'iter_6.pth', '--work-dir', tmp_path / 'test'),
-            *('--out', tmp_path / 'maps', '--show-dir', tmp_path / 'shown', '--tta'),
+            *('--out', tmp_path / 'maps', '--show-dir', tmp_path / 'shown', '--tta', '--amp'),
             *short(data_root),
         )
     )

@@ -23,6 +23,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--opacity', type=float, default=0.5, help='of the class colours, 0 to 1; default 0.5'
     )
+    parser.add_argument('--amp', action='store_true', help='half precision')
     parser.add_argument('--overwrite', action='store_true', help='replace files that exist')
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 <= args.opacity <= 1:
         raise ValueError(f'--opacity {args.opacity}: expected 0 (picture) to 1 (classes only)')
     from mmseg_custom.engine.config import load_config
+    from mmseg_custom.engine.launch import half_precision_inference
     from mmseg_custom.host_memory import keep_freed_memory
     from mmseg_custom.inference.prediction_files import describe, plan_jobs, predict_files
     from mmseg_custom.inference.predictor import load_model
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     keep_freed_memory()
     jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
     config = load_config(args.config, args.cfg_options)
+    if args.amp:
+        half_precision_inference(config)
     report = []
     model = load_model(config, args.checkpoint, args.device, show=report.append)
     check_writable(args.out_dir, '--out-dir')

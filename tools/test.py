@@ -15,6 +15,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--compile', action='store_true', help='torch.compile the model')
+    parser.add_argument('--amp', action='store_true', help='half precision')
     cli.add_launcher_argument(parser)
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         tta=args.tta,
         launcher=args.launcher,
         compile=args.compile,
+        amp=args.amp,
     )
 
 

@@ -5,16 +5,8 @@ from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper as BaseAmpOptimWrapper
 from mmengine.optim import OptimWrapper
 
+from mmseg_custom.precision import half_dtype
 from mmseg_custom.registry import OPTIM_WRAPPERS
-
-_DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
-
-
-def preferred_dtype(device: str) -> torch.dtype:
-    """bfloat16; float16 on a GPU that only emulates bfloat16, many times slower."""
-    if device == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.float16
-    return torch.bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -23,7 +15,7 @@ class AmpOptimWrapper(BaseAmpOptimWrapper):
 
     Args:
         loss_scale: ``'dynamic'``, a number or arguments of ``torch.amp.GradScaler``; float16 only.
-        dtype: ``'bfloat16'`` or ``'float16'``; default: :func:`preferred_dtype`.
+        dtype: ``'bfloat16'``, ``'float16'`` or ``'auto'``: what the device does well.
         kwargs: arguments of mmengine's ``OptimWrapper``.
 
     Raises:
@@ -33,18 +25,11 @@ class AmpOptimWrapper(BaseAmpOptimWrapper):
     def __init__(
         self,
         loss_scale: str | float | dict = 'dynamic',
-        dtype: str | torch.dtype | None = None,
+        dtype: str | torch.dtype = 'auto',
         **kwargs,
     ) -> None:
         device = get_device()
-        if dtype is None:
-            dtype = preferred_dtype(device)
-        dtype = _DTYPES.get(dtype, dtype)
-        if dtype not in _DTYPES.values():
-            raise ValueError(
-                f'optim_wrapper.dtype={dtype!r}, expected bfloat16 or float16; for float32 use '
-                "optim_wrapper.type='OptimWrapper'"
-            )
+        dtype = half_dtype(dtype, device, 'optim_wrapper.dtype')
         if dtype == torch.float16:
             if device == 'cpu':
                 raise ValueError(

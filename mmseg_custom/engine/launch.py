@@ -169,6 +169,7 @@ def test(
     tta: bool = False,
     launcher: str = 'none',
     compile: bool = False,
+    amp: bool = False,
 ) -> dict[str, float]:
     """Test a checkpoint on the config's test set.
 
@@ -181,6 +182,7 @@ def test(
         tta: test-time augmentation as ``tta_model`` and ``tta_pipeline`` of the config say.
         launcher: as in MMSegmentation.
         compile: compile backbone and decode head with ``torch.compile``.
+        amp: run the network in half precision.
 
     Returns:
         The metrics, in percent.
@@ -196,6 +198,8 @@ def test(
         config.pop(key, None)
     config.load_from = checkpoint
     config.compile = compile or config.get('compile', False)
+    if amp:
+        half_precision_inference(config)
     evaluator = config.test_evaluator
     if isinstance(evaluator, dict) and evaluator.get('type') == 'IoUMetric':
         evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
@@ -207,6 +211,17 @@ def test(
     if tta:
         _enable_tta(config)
     return build_runner(config).test()
+
+
+def half_precision_inference(config: Config) -> None:
+    """Let the config's model predict in the half precision that suits the device.
+
+    Raises:
+        ValueError: it is no segmentor.
+    """
+    if 'decode_head' not in config.model:
+        raise ValueError('--amp predicts with segmentors; leave it out for a classifier')
+    config.model.test_cfg = {**(config.model.get('test_cfg') or {}), 'dtype': 'auto'}
 
 
 def _enable_tta(config: Config) -> None:

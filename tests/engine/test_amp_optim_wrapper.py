@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper, preferred_dtype
+from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
+from mmseg_custom.precision import preferred_dtype
 
 
 def make(**kwargs):
@@ -35,7 +36,7 @@ def test_wrong_precision_names_the_fix():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match='float16 training needs a GPU; set .*bfloat16'):
             make(dtype='float16')
-    with pytest.raises(ValueError, match="dtype='float64', expected bfloat16 or float16"):
+    with pytest.raises(ValueError, match="dtype='float64', expected bfloat16, float16 or auto"):
         make(dtype='float64')
 
 

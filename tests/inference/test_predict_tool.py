@@ -49,12 +49,18 @@ def test_folder_with_an_unreadable_picture(
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
 
 
-def test_overwriting_one_picture(tool, config_path, checkpoint_path, picture_path, tmp_path):
+def test_overwriting_one_picture_in_half_precision(
+    tool, config_path, checkpoint_path, picture_path, tmp_path
+):
     stale = tmp_path / 'blocks_classes.png'
     stale.write_text('old')
     call = [config_path, checkpoint_path, picture_path, '--out-dir', tmp_path, '--overwrite']
-    tool.main([*map(str, call), '--opacity', '1', '--cfg-options', 'model.test_cfg.mode=whole'])
-    assert Image.open(stale).size == (90, 61)
+    whole = ['--cfg-options', 'model.test_cfg.mode=whole']
+    tool.main([*map(str, call), '--amp', '--opacity', '1', *whole])
+    model = load_model(config_path, checkpoint_path, 'cpu')
+    model.test_cfg.update(mode='whole', dtype='bfloat16')
+    class_map = predict_image(model, picture_path)
+    np.testing.assert_array_equal(np.asarray(Image.open(stale)), class_map)
 
 
 @pytest.mark.parametrize(

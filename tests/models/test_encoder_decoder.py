@@ -212,6 +212,14 @@ class TestPrediction:
             result = model.predict(images)[0]
         assert result.seg_logits.data.dtype == torch.bfloat16
         assert result.pred_sem_seg.data.shape == (1, 64, 96)
+        for test_cfg in (WHOLE, dict(mode='slide', crop_size=(64, 96), stride=(64, 96))):
+            for dtype in ('bfloat16', 'auto'):
+                model.test_cfg = ConfigDict(dtype=dtype, **test_cfg)
+                by_key = model.predict(images)[0]
+                assert torch.equal(by_key.seg_logits.data, result.seg_logits.data)
+        model.test_cfg['dtype'] = 'float32'
+        with pytest.raises(ValueError, match="model.test_cfg.dtype='float32', expected bfloat16"):
+            model.predict(images)
 
 
 class TestSeveralSizes:

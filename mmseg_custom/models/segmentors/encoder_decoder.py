@@ -15,11 +15,14 @@ Keys of ``test_cfg`` beyond mmseg's ``mode``, ``crop_size`` and ``stride``:
 - ``keep_logits`` (False): store ``seg_logits`` as a plain tensor of shape (K, H, W) in each sample
   instead of computing them when read. Needed only by what reads them after the sample was turned
   into a dict, as metrics do. Test-time augmentation does not need it;
-- ``check_finite`` (True): refuse logits that are not finite, naming the picture.
+- ``check_finite`` (True): refuse logits that are not finite, naming the picture;
+- ``dtype`` (None): ``'bfloat16'``, ``'float16'`` or ``'auto'`` runs the network under autocast.
 
 Key of ``train_cfg``: ``check_finite``: the same for losses and images. Off by default on a GPU,
 where it waits for the result in every step, and on elsewhere.
 """
+
+from contextlib import nullcontext
 
 import torch
 from mmengine.structures import PixelData
@@ -32,6 +35,7 @@ from mmseg_custom.models.segmentors.block_prediction import LogitMap
 from mmseg_custom.models.segmentors.children import scoped
 from mmseg_custom.models.segmentors.lazy_logits import LazyLogits
 from mmseg_custom.models.segmentors.sliding_window import WindowGrid
+from mmseg_custom.precision import half_dtype
 from mmseg_custom.registry import MODELS
 
 DEFAULT_WINDOW_BATCH_SIZE = 4
@@ -57,7 +61,7 @@ class EncoderDecoder(UpstreamEncoderDecoder):
 
     # What `--cfg-options` knows below `model.test_cfg` and `model.train_cfg`.
     TEST_CFG_KEYS = frozenset(
-        {'mode', 'crop_size', 'stride', 'window_batch_size', 'keep_logits', 'check_finite'}
+        {'mode', 'crop_size', 'stride', 'window_batch_size', 'keep_logits', 'check_finite', 'dtype'}
     )
     TRAIN_CFG_KEYS = frozenset({'check_finite'})
 
@@ -210,17 +214,25 @@ class EncoderDecoder(UpstreamEncoderDecoder):
 
         A head with prediction steps of its own resizes as it likes.
         """
-        features = self.extract_feat(images)
         head = self.decode_head
         steps = type(head).predict, type(head).predict_by_feat
-        if steps != (BaseDecodeHead.predict, BaseDecodeHead.predict_by_feat):
-            logits = head.predict(features, metas, self.test_cfg)
-            return logits, tuple(logits.shape[2:])
+        with self._autocast(images.device.type):
+            features = self.extract_feat(images)
+            if steps != (BaseDecodeHead.predict, BaseDecodeHead.predict_by_feat):
+                logits = head.predict(features, metas, self.test_cfg)
+                return logits, tuple(logits.shape[2:])
+            logits = head(features)
         size = metas[0]['img_shape']
         # A torch.Size is a window's, which is never padded; as in the stock predict_by_feat.
         if not isinstance(size, torch.Size):
             size = metas[0].get('pad_shape', size)
-        return head(features), tuple(size[:2])
+        return logits, tuple(size[:2])
+
+    def _autocast(self, device_type: str):
+        name = (self.test_cfg or {}).get('dtype')
+        if name is None:
+            return nullcontext()
+        return torch.autocast(device_type, half_dtype(name, device_type, 'model.test_cfg.dtype'))
 
     def _to_original(self, picture: LogitMap, meta: dict | None) -> LogitMap:
         """Undo padding, flip and resizing of the test pipeline."""
