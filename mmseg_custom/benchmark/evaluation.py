@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmseg_custom.benchmark.named_models import NUM_CLASSES, build, model_config, randomise
 from mmseg_custom.benchmark.run import Comparison, Measurement, Options, Result
 from mmseg_custom.benchmark.timing import Timing, interleave
+from mmseg_custom.benchmark.workers import peak_resident_bytes
 from mmseg_custom.engine.config import CONFIG_FOLDERS, load_config
 from mmseg_custom.host_memory import OPT_OUT
 
@@ -192,14 +193,15 @@ def run_tool(folder: Path, side: str, options: Options) -> ToolRun:
         process = subprocess.Popen(
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment
         )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, peak_resident_bytes(process.pid))
+            time.sleep(0.05)
     if process.returncode:
         raise RuntimeError(f'{" ".join(command)} failed: {output.read_text()[-2000:]}')
     # In the folder of the run's time; the metric's report lies beside it.
     log = json.loads(next(work_dir.glob('[0-9]*/*.json')).read_text())
-    # Linux counts in KiB, macOS in bytes.
-    return ToolRun(log, usage.ru_maxrss * (1 if sys.platform == 'darwin' else 1024))
+    return ToolRun(log, peak)
 
 
 def tool_path(name: str) -> Path:

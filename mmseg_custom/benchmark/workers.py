@@ -144,11 +144,20 @@ def serve(
         return
 
 
-def peak_resident_bytes() -> int:
-    """The most memory that this process had at one time, everything included."""
-    status = Path('/proc/self/status')
-    if status.is_file():
+def peak_resident_bytes(process: int | str = 'self') -> int:
+    """The most memory that a running process had at one time, everything included.
+
+    Args:
+        process: its number; where there is no ``/proc`` the largest child stands for it.
+
+    Returns:
+        Bytes; 0 when the process has just ended.
+    """
+    if Path('/proc/self').is_dir():
         # Not getrusage: its maximum is inherited from the process that started this one.
-        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text())[1]) * 1024
+        status = Path(f'/proc/{process}/status').read_text()
+        found = re.search(r'VmHWM:\s+(\d+) kB', status)
+        return int(found[1]) * 1024 if found else 0
+    who = resource.RUSAGE_SELF if process == 'self' else resource.RUSAGE_CHILDREN
     # macOS counts in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resource.getrusage(who).ru_maxrss
