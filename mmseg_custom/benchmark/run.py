@@ -8,6 +8,7 @@ import torch
 from mmseg_custom.benchmark.counting import count_cost, peak_bytes, total_bytes
 from mmseg_custom.benchmark.named_models import model_config
 from mmseg_custom.benchmark.networks import Network, autocast_for, build_networks, can_compare
+from mmseg_custom.benchmark.profiling import operator_shares
 from mmseg_custom.benchmark.tasks import (
     DEFAULT_BATCH,
     DEFAULT_SIZE,
@@ -51,6 +52,7 @@ class Options:
         pictures: how many pictures the task ``eval`` has.
         keep_memory: whose process keeps freed memory on a CPU: ``none``, ``ours`` (as our tools
             do and others do not) or ``both``.
+        profile: report which operators take the time.
     """
 
     task: str
@@ -66,6 +68,7 @@ class Options:
     threads: int | None = None
     pictures: int = 24
     keep_memory: str = 'ours'
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,8 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
         listed = ', '.join(f'{key} {value:.1e}' for key, value in sorted(values.items()))
         listed = f'largest relative difference: {listed}' if listed else 'it has its own weights'
         report(f'{name}: ours against {peer}: {listed}')
+    if options.profile:
+        _report_profiles(name, contenders, device, report)
     timing, states = _time(options, name, contenders, compiled)
     measurements = [
         _measure(contender, cost, timing, ceilings, contender.network in compiled, device, states)
@@ -231,6 +236,13 @@ def _run_model(options: Options, name: str, ceilings: Ceilings, report) -> Resul
         for network in networks[1:]
     ]
     return Result(options.task, name, size, batch_size, measurements, comparisons)
+
+
+def _report_profiles(name: str, contenders: list[Contender], device, report) -> None:
+    for contender in contenders:
+        shares = operator_shares(contender.step, device)
+        listed = ', '.join(f'{op} {share:.0%}' for op, share in shares.items() if share >= 0.01)
+        report(f'{name}: {contender.network.name} spends its time in {listed}')
 
 
 def _time(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import cv2
 import numpy as np
@@ -58,10 +59,17 @@ def test_a_tiny_run_from_the_command_line(run_tool, tmp_path):
     file = tmp_path / 'result.json'
     done = run_tool(
         *(TOOL, '--task', 'infer', '--models', 'segformer_b0', '--against', 'mmseg'),
-        *('--size', '64x96', '--rounds', '1', '--threads', '1', '--json', file),
+        *('--size', '64x96', '--rounds', '1', '--threads', '1', '--profile', '--json', file),
     )
     assert done.returncode == 0, done.stderr
     assert 'ours against mmseg: largest relative difference: logits' in done.stdout
+    profiles = re.findall(r'segformer_b0: (\w+) spends its time in (.*)', done.stdout)
+    assert [name for name, _ in profiles] == ['ours', 'mmseg']
+    # mmseg's attention returns its weights, so it cannot use the fused operator.
+    assert ['dot_product_attention' in operators for _, operators in profiles] == [True, False]
+    assert all(
+        50 < sum(map(int, re.findall(r'(\d+)%', operators))) <= 103 for _, operators in profiles
+    )
     result = json.loads(file.read_text())['results'][0]
     assert (result['size'], result['batch']) == ([64, 96], 1)
     ours, stock = result['measurements']

@@ -29,6 +29,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--keep-memory', default='ours', choices=('none', 'ours', 'both'), help='see docs/speed.md'
     )
+    parser.add_argument('--profile', action='store_true', help='print shares of operators')
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers there')
     parser.add_argument('--traceback', action='store_true', help=argparse.SUPPRESS)
     return parser.parse_args(argv)
