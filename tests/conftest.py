@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import mmseg_custom.registry  # noqa: F401  mends mmseg before a test file impor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
+# Each data set that is built collects garbage, which need not look at the imported packages.
+gc.freeze()
 
 
 @pytest.fixture(scope='session')
