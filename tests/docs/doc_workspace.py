@@ -6,6 +6,7 @@ line (:func:`shorten`).
 """
 
 import contextlib
+import gc
 import os
 import re
 import socket
@@ -198,7 +199,7 @@ def warm_server(folder: Path) -> Iterator[Path]:
 def main(address: str) -> None:
     """Import what the tools import, then serve."""
     import matplotlib.pyplot  # noqa: F401
-    import torch
+    import torch._dynamo  # by the first optimizer
 
     import mmseg_custom.engine.launch
     import mmseg_custom.inference.prediction_files  # noqa: F401
@@ -206,6 +207,7 @@ def main(address: str) -> None:
 
     torch.set_num_threads(1)
     register_all()
+    gc.freeze()  # the children's collections need not look at what is imported
     serve(address, shorten)
 
 
