@@ -9,7 +9,6 @@ import contextlib
 import gc
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import numpy as np
 from doc_pages import ROOT, Block
 from generated_data import write_dataset
 from mmengine.config import Config
+from processes import free_port
 from warm_python import serve
 
 from mmseg_custom.engine.launch import LOADERS
@@ -159,9 +159,7 @@ def run_script(text: str, folder: Path, server: Path, timeout: float = 280) -> s
     """
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([str(server / 'bin'), here, os.environ['PATH']])
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     environment = {
         **os.environ,
         **{'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PORT': port},
