@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 from doc_pages import ROOT, Block
 from generated_data import write_dataset
+from generated_weights import augreg_arrays, save, write_rstrudel
 from mmengine.config import Config
 from processes import free_port
+from reference_networks import NVlabsMiT, RstrudelSegmenter, TimmViT
 from warm_python import serve
 
 from mmseg_custom.engine.launch import LOADERS
@@ -137,6 +139,25 @@ def make_data(folder: Path) -> None:
     for name in ('train/cat', 'train/dog', 'val/cat', 'val/dog'):
         (folder / 'my_classes' / name).mkdir(parents=True)
         cv2.imwrite(str(folder / 'my_classes' / name / 'one.jpg'), picture)
+
+
+def make_weights(folder: Path) -> None:
+    """Write random weights under the names that docs/weights.md loads and converts."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    vit_tiny = dict(channels=192, depth=12, heads=3, side=16)
+    mit_b0 = NVlabsMiT(dims=(32, 64, 160, 256), depths=(2, 2, 2, 2), num_classes=1000)
+    segmenter = RstrudelSegmenter('mask', num_classes=150, image=512, **vit_tiny)
+    segformer = SegformerForSemanticSegmentation(SegformerConfig(num_labels=150))
+    arrays = augreg_arrays(TimmViT(image=384, num_classes=1000, **vit_tiny))
+    for name in ('mit_b0.pth', 'SRC.pth'):
+        save(mit_b0, folder / name)
+    for name in ('Ti_16-i21k-300ep.npz', 'SRC.npz'):
+        np.savez(folder / name, **arrays)
+    for name in ('seg_tiny_mask', 'RUN_FOLDER'):
+        write_rstrudel(folder / name, segmenter)
+    for name in ('segformer-b0-finetuned-ade-512-512', 'FOLDER'):
+        segformer.save_pretrained(folder / name)
 
 
 def make_workspace(folder: Path, shared: Path) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from doc_pages import CODE, PAGES, ROOT, Block, anchors, blocks, links, named_files, prose
 from doc_workspace import (
     make_data,
+    make_weights,
     make_workspace,
     run_script,
     shorten,
@@ -74,7 +75,10 @@ def test_commands_run(page, shared, server, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('page', with_blocks(slow=True), ids=lambda page: page.name)
 def test_slow_commands_run(page, shared, server, tmp_path):
-    run_blocks(page, make_workspace(tmp_path / 'work', shared), server, slow=True)
+    folder = make_workspace(tmp_path / 'work', shared)
+    if page.name == 'weights.md':
+        make_weights(folder)
+    run_blocks(page, folder, server, slow=True)
 
 
 @pytest.mark.parametrize(
