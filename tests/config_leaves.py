@@ -9,7 +9,7 @@ import pytest
 from generated_data import members, write_dataset
 from mmengine.config import Config
 
-from mmseg_custom.engine.class_count import heads
+from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.launch import LOADERS
 
@@ -19,12 +19,47 @@ CLASSIFIERS = [p for p in _ALL if p.parent.name == 'imagenet' or 'classification
 # Those that train segmentors.
 LEAVES = [p for p in _ALL if p not in CLASSIFIERS]
 leaves = pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
+# The data sets with an original layout, each at one crop.
+DATA_FRAGMENTS = (
+    *('ade20k', 'camvid_360x480', 'cityscapes_1024x1024', 'coco_stuff164k', 'folder_512x512'),
+    *('pascal_context_480x480', 'pascal_context_59_480x480', 'pascal_voc12_aug'),
+)
+# Each decode head, with a backbone and a schedule of its family.
+DECODERS = {
+    'SegformerHead': ('segformer_mit-b0', 'adamw_20k'),
+    'SegformerMLPHead': ('segformer_mit-b0', 'adamw_20k'),
+    'FCNHead': ('segmenter_vit-t16_fcn', 'sgd_20k'),
+    'SegmenterMaskTransformerHead': ('segmenter_vit-t16_mask', 'sgd_20k'),
+}
+COMPOSED = """
+_base_ = {bases}
+crop_size = _base_.crop_size
+data_preprocessor = dict(size=crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor, decode_head=dict(type='{decoder}', num_classes=None)
+)
+"""
+COMPOSED_VIT = """
+model['backbone'] = dict(img_size=crop_size)
+model['test_cfg'] = dict(mode='slide', crop_size=crop_size, stride=crop_size)
+"""
 
 
 @functools.cache
 def resolved(path: Path) -> Config:
     """A leaf as the runner gets it; shared by the tests, so it must not be changed."""
     return load_config(str(path))
+
+
+def composed(decoder: str, data: str, folder: Path) -> Path:
+    """Write a leaf of a decoder and a data set from their fragments, as a user would."""
+    model, schedule = DECODERS[decoder]
+    names = (f'models/{model}', f'datasets/{data}', f'schedules/{schedule}', 'default_runtime')
+    text = COMPOSED + (COMPOSED_VIT if 'vit' in model else '')
+    path = folder / f'{decoder}_{data}.py'
+    bases = [f'{CONFIG_DIR}/_base_/{name}.py' for name in names]
+    path.write_text(text.format(bases=bases, decoder=decoder))
+    return path
 
 
 def transforms(pipeline):
@@ -55,12 +90,13 @@ def reduced(path: Path, root: Path, *options: str, thin: bool = True) -> Config:
     config = load_config(str(path), [*overrides, 'train_dataloader.batch_size=2'])
     config.default_hooks.report.curves = False
     config.default_hooks.checkpoint.save_best = None
+    config.test_evaluator.report_dir = None  # a picture of 150 by 150 classes takes a second
     if thin:
         make_thin(config.model)
-    count = config.model.decode_head.num_classes or 3
     root.mkdir(parents=True, exist_ok=True)
-    if path.stem.endswith('_folder'):
+    if config.val_dataloader.dataset.type == 'FolderDataset':
         (root / 'dataset.yaml').write_text('classes: [a, b, c]\n')
+    count = len(dataset_metainfo(config.val_dataloader.dataset)['classes'])
     for name in LOADERS:
         loader = config[name]
         loader.update(num_workers=0, persistent_workers=False)

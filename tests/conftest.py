@@ -1,7 +1,7 @@
 """What all tests share."""
 
+import gc
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,8 @@ import mmseg_custom.registry  # noqa: F401  mends mmseg before a test file impor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
+# Each data set that is built collects garbage, which need not look at the imported packages.
+gc.freeze()
 
 
 @pytest.fixture(scope='session')
@@ -20,14 +22,6 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f'no photographs at {SHARED_DATA}')
     return SHARED_DATA
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope='session')

@@ -2,12 +2,12 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/quickstart/segformer_mit-b0_quickstart.py'
@@ -56,14 +56,16 @@ def test_segmenter_quickstart(tmp_path, run_tool):
 
 def test_two_processes_are_as_good_as_one(tmp_path, segformer_run):
     """The same number of iterations, each of twice as many pictures."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
     command = ['bash', ROOT / 'tools/dist_train.sh', ROOT / CONFIG, '2']
     result = subprocess.run(
         command,
         cwd=tmp_path,
-        env={**os.environ, 'PYTHON': sys.executable, 'PORT': str(port), 'OMP_NUM_THREADS': '1'},
+        env={
+            **os.environ,
+            'PYTHON': sys.executable,
+            'PORT': str(free_port()),
+            'OMP_NUM_THREADS': '1',
+        },
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -4,13 +4,17 @@ import math
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from config_leaves import (
     CONFIG_DIR,
+    DATA_FRAGMENTS,
+    DECODERS,
     LEAVES,
+    composed,
     copied,
     fill_class_counts,
     leaves,
@@ -122,17 +126,42 @@ def take_a_step(config, work_dir):
     return str(checkpoint)
 
 
-@pytest.mark.parametrize('path', smallest_of_each(decoder_and_data), ids=lambda p: p.stem)
+def step_and_test(path, data, folder):
+    """Train one iteration, validate, and test with augmentation."""
+    checkpoint = take_a_step(reduced(path, data), folder / 'run')
+    config = reduced(path, data)
+    config.tta_pipeline[-1].transforms[0] = config.tta_pipeline[-1].transforms[0][:2]
+    metrics = launch.test(config, checkpoint, str(folder / 'test'), tta=True)
+    assert 0 <= metrics['mIoU'] <= 100
+
+
+WITH_LEAF = smallest_of_each(decoder_and_data)
+
+
+@pytest.mark.parametrize('path', WITH_LEAF, ids=lambda p: p.stem)
 def test_one_step_on_generated_data(path, tmp_path, tmp_path_factory, monkeypatch):
-    """Train one iteration, validate, and test with augmentation, for each decoder and data set."""
+    """A leaf for each decoder and data set that has one."""
     monkeypatch.chdir(tmp_path)
     is_quickstart = path.parent.name == 'quickstart'  # its pictures take long to draw
     data = (tmp_path_factory.getbasetemp() if is_quickstart else tmp_path) / 'data'
-    checkpoint = take_a_step(reduced(path, data), tmp_path / 'run')
-    config = reduced(path, data)
-    config.tta_pipeline[-1].transforms[0] = config.tta_pipeline[-1].transforms[0][:2]
-    metrics = launch.test(config, checkpoint, str(tmp_path / 'test'), tta=True)
-    assert 0 <= metrics['mIoU'] <= 100
+    step_and_test(path, data, tmp_path)
+
+
+def without_leaf():
+    """The decoders and data sets that no leaf puts together."""
+    have = {decoder_and_data(resolved(path))[1:] for path in WITH_LEAF}
+    types = {
+        data: members(load_config(f'_base_/datasets/{data}.py').val_dataloader.dataset)[0].type
+        for data in DATA_FRAGMENTS
+    }
+    return [(d, data) for d, data in product(DECODERS, types) if (d, types[data]) not in have]
+
+
+@pytest.mark.parametrize(('decoder', 'data'), without_leaf())
+def test_one_step_of_fragments(decoder, data, tmp_path, monkeypatch):
+    """The other decoders and data sets, put together from their fragments."""
+    monkeypatch.chdir(tmp_path)
+    step_and_test(composed(decoder, data, tmp_path), tmp_path / 'data', tmp_path)
 
 
 @pytest.mark.slow

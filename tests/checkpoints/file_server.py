@@ -1,6 +1,5 @@
 """A server on loopback that gives files, breaks off, dawdles or lies, as a test says."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,10 +102,3 @@ def running_server() -> Iterator[FileServer]:
         finally:
             server.released.set()
             server.shutdown()
-
-
-def closed_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from file_server import closed_port, running_server
+from file_server import running_server
+from processes import free_port
 
 from mmseg_custom.checkpoints.download import DownloadError, Patience, download
 
@@ -95,7 +96,7 @@ def test_a_wrong_hash_leaves_nothing_behind(tmp_path, server):
 
 
 def test_the_next_mirror_is_asked(tmp_path, server):
-    closed = f'http://127.0.0.1:{closed_port()}/a.pth'
+    closed = f'http://127.0.0.1:{free_port()}/a.pth'
     missing, damaged = f'{server.url}/missing/a.pth', f'{server.url}/damaged/a.pth'
     server.files['/damaged/a.pth'] = b'x' + CONTENT
     mirrors = [missing, closed, damaged]

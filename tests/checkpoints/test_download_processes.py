@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import socket
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import mmengine.dist
 import pytest
 import torch
+from processes import run_in_two
 
 from mmseg_custom.checkpoints.reading import load_from_http
 from mmseg_custom.registry import register_all
@@ -67,11 +67,7 @@ def test_a_download_must_have_the_hash_of_its_name(tmp_path, monkeypatch, server
     assert 'weight' in load_from_http(f'{server.url}/{WRONG_NAME}'), 'a file put there is taken'
 
 
-def load_in_one_of_two(rank, folder, port, url, name):
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
-    )
-    torch.set_num_threads(1)
+def load_in_one_of_two(rank, folder, url, name):
     mmengine.dist.init_dist('pytorch')
 
     def load(local_rank, machine, file):
@@ -84,17 +80,11 @@ def load_in_one_of_two(rank, folder, port, url, name):
     reason = 'expected "00000000"' if rank == 0 else 'see the message of the first process'
     with pytest.raises(FileNotFoundError, match=reason):
         load(rank, 'one_machine', WRONG_NAME)
-    torch.distributed.destroy_process_group()
 
 
-def test_each_machine_downloads_once(tmp_path, monkeypatch, server):
+def test_each_machine_downloads_once(tmp_path, server):
     """Also where the machines share no disk; a failure reaches every process."""
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    arguments = (tmp_path, port, server.url, server.name)
-    torch.multiprocessing.spawn(load_in_one_of_two, arguments, nprocs=2)
+    run_in_two(load_in_one_of_two, tmp_path, server.url, server.name)
     machines = ('machine_0', 'machine_1', 'one_machine')
     assert server.requests == {
         **{f'/{machine}/{server.name}': 1 for machine in machines},

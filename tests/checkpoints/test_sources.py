@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 import torch
-from file_server import closed_port, running_server
+from file_server import running_server
 from mmengine.runner.checkpoint import CheckpointLoader
+from processes import free_port
 
 from mmseg_custom.checkpoints.loading import load_weights
 from mmseg_custom.checkpoints.published import PUBLISHED
@@ -19,7 +20,7 @@ MIT_B0 = 'mit_b0_20220624-7e0fe6dd.pth'
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The weights folder of a machine without a network."""
-    nowhere = f'http://127.0.0.1:{closed_port()}'
+    nowhere = f'http://127.0.0.1:{free_port()}'
     for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'HF_ENDPOINT'):
         monkeypatch.setenv(name, nowhere)
     for name in ('no_proxy', 'NO_PROXY', 'HF_HUB_OFFLINE'):

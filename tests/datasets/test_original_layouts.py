@@ -8,7 +8,7 @@ the blocks are the ignored value, for resizing mixes colours there.
 import numpy as np
 import pytest
 import torch
-from config_leaves import CONFIG_DIR
+from config_leaves import CONFIG_DIR, DATA_FRAGMENTS
 from generated_data import members, write_dataset
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
@@ -19,10 +19,6 @@ from mmseg_custom.engine.config import load_config
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
 from mmseg_custom.registry import DATASETS, METRICS, MODELS, register_all
 
-FRAGMENTS = (
-    *('ade20k', 'camvid_360x480', 'cityscapes_1024x1024', 'coco_stuff164k', 'folder_512x512'),
-    *('pascal_context_480x480', 'pascal_context_59_480x480', 'pascal_voc12_aug'),
-)
 OTHER_CROPS = ('ade20k_640x640', 'cityscapes_768x768')
 BLOCK, BORDER, NUM_SHADES = 32, 6, 6
 
@@ -79,7 +75,7 @@ def oracle(num_classes: int, tta: bool):
 
 
 @pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
-@pytest.mark.parametrize('fragment', FRAGMENTS)
+@pytest.mark.parametrize('fragment', DATA_FRAGMENTS)
 def test_oracle_is_perfect(fragment, tta, tmp_path):
     register_all()
     init_default_scope('mmseg_custom')
@@ -105,7 +101,7 @@ def test_oracle_is_perfect(fragment, tta, tmp_path):
     assert metrics['mIoU'] == metrics['aAcc'] == 100
 
 
-@pytest.mark.parametrize('fragment', FRAGMENTS)
+@pytest.mark.parametrize('fragment', DATA_FRAGMENTS)
 def test_training_labels_are_classes_or_ignored(fragment, tmp_path):
     """What a training step gets: every class of the files as its index, the rest as 255."""
     register_all()
@@ -127,4 +123,4 @@ def test_fragments_are_all_here():
     names = {path.stem for path in (CONFIG_DIR / '_base_/datasets').glob('*.py')}
     classification = {'class_loaders', 'imagenet-1k', 'quickstart_classes_64x64'}
     names -= {'loaders', 'pipelines', 'quickstart_128x128'} | classification
-    assert names == {*FRAGMENTS, *OTHER_CROPS}
+    assert names == {*DATA_FRAGMENTS, *OTHER_CROPS}

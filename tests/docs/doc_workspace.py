@@ -6,9 +6,9 @@ line (:func:`shorten`).
 """
 
 import contextlib
+import gc
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +19,10 @@ import cv2
 import numpy as np
 from doc_pages import ROOT, Block
 from generated_data import write_dataset
+from generated_weights import augreg_arrays, save, write_rstrudel
 from mmengine.config import Config
+from processes import free_port
+from reference_networks import NVlabsMiT, RstrudelSegmenter, TimmViT
 from warm_python import serve
 
 from mmseg_custom.engine.launch import LOADERS
@@ -34,7 +37,10 @@ PLACEHOLDERS = {
     'GPUS': '2',
 }
 # `bash tools/dist_train.sh CONFIG 8` and `dist_test.sh CONFIG CHECKPOINT 8` take 2 processes.
-PROCESSES = re.compile(r'(dist_train\.sh \S+|dist_test\.sh \S+ \S+) \d+')
+PROCESSES = re.compile(r'(dist_train\.sh \S+|dist_test\.sh \S+ \S+) 8')
+# The command of the first of several machines becomes those of two, with one process each, here.
+MACHINES = re.compile(r'NNODES=\d+ NODE_RANK=0 MASTER_ADDR=\S+ PORT=\d+ (bash .*) \d+$', re.M)
+TWO_MACHINES = r'NNODES=2 NODE_RANK=1 \1 1 & NNODES=2 NODE_RANK=0 \1 1; wait $!'
 SHORT_TRAINING = ('default_hooks.logger.interval=1', 'train_dataloader.batch_size=2')
 TWO_ITERATIONS = (
     *('max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2'),
@@ -47,6 +53,7 @@ DATASETS = {'ade20k': 150, 'camvid_360x480': 11}
 
 def substituted(text: str) -> str:
     """The text of a block with our values for the names in capitals."""
+    text = MACHINES.sub(TWO_MACHINES, text)
     text = PROCESSES.sub(r'\1 GPUS', text)
     names = '|'.join(sorted(PLACEHOLDERS, key=len, reverse=True))
     return re.sub(rf'\b({names})\b', lambda match: PLACEHOLDERS[match[1]], text)
@@ -138,6 +145,25 @@ def make_data(folder: Path) -> None:
         cv2.imwrite(str(folder / 'my_classes' / name / 'one.jpg'), picture)
 
 
+def make_weights(folder: Path) -> None:
+    """Write random weights under the names that docs/weights.md loads and converts."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    vit_tiny = dict(channels=192, depth=12, heads=3, side=16)
+    mit_b0 = NVlabsMiT(dims=(32, 64, 160, 256), depths=(2, 2, 2, 2), num_classes=1000)
+    segmenter = RstrudelSegmenter('mask', num_classes=150, image=512, **vit_tiny)
+    segformer = SegformerForSemanticSegmentation(SegformerConfig(num_labels=150))
+    arrays = augreg_arrays(TimmViT(image=384, num_classes=1000, **vit_tiny))
+    for name in ('mit_b0.pth', 'SRC.pth'):
+        save(mit_b0, folder / name)
+    for name in ('Ti_16-i21k-300ep.npz', 'SRC.npz'):
+        np.savez(folder / name, **arrays)
+    for name in ('seg_tiny_mask', 'RUN_FOLDER'):
+        write_rstrudel(folder / name, segmenter)
+    for name in ('segformer-b0-finetuned-ade-512-512', 'FOLDER'):
+        segformer.save_pretrained(folder / name)
+
+
 def make_workspace(folder: Path, shared: Path) -> Path:
     """A user's folder: the checkout's tools and configs, pictures, and an empty work_dirs."""
     (folder / 'work_dirs').mkdir(parents=True)
@@ -158,9 +184,7 @@ def run_script(text: str, folder: Path, server: Path, timeout: float = 280) -> s
     """
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([str(server / 'bin'), here, os.environ['PATH']])
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     environment = {
         **os.environ,
         **{'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PORT': port},
@@ -198,7 +222,7 @@ def warm_server(folder: Path) -> Iterator[Path]:
 def main(address: str) -> None:
     """Import what the tools import, then serve."""
     import matplotlib.pyplot  # noqa: F401
-    import torch
+    import torch._dynamo  # by the first optimizer
 
     import mmseg_custom.engine.launch
     import mmseg_custom.inference.prediction_files  # noqa: F401
@@ -206,6 +230,7 @@ def main(address: str) -> None:
 
     torch.set_num_threads(1)
     register_all()
+    gc.freeze()  # the children's collections need not look at what is imported
     serve(address, shorten)
 
 

@@ -1,7 +1,6 @@
 """Top-k accuracy, against scikit-learn, in one process and in two."""
 
 import json
-import os
 
 import mmengine.dist
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
+from processes import run_in_two
 from torch.utils.data import DataLoader
 
 from mmseg_custom.evaluation.accuracy import Accuracy, rank_of
@@ -56,20 +56,14 @@ def test_numbers_are_scikit_learns():
     assert evaluate(101) == expected(101)
 
 
-def evaluate_in_one_of_two(rank, folder, port):
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
-    )
-    torch.set_num_threads(1)
+def evaluate_in_one_of_two(rank, folder):
     mmengine.dist.init_dist('pytorch')
     for num_pictures in (7, 8, 1):
         (folder / f'{num_pictures}_{rank}.json').write_text(json.dumps(evaluate(num_pictures)))
-    torch.distributed.destroy_process_group()
 
 
-def test_two_processes_equal_one_exactly(tmp_path, free_port, monkeypatch):
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
-    torch.multiprocessing.spawn(evaluate_in_one_of_two, (tmp_path, free_port), nprocs=2)
+def test_two_processes_equal_one_exactly(tmp_path):
+    run_in_two(evaluate_in_one_of_two, tmp_path)
     for num_pictures in (7, 8, 1):
         for rank in (0, 1):
             found = json.loads((tmp_path / f'{num_pictures}_{rank}.json').read_text())

@@ -1,7 +1,6 @@
 """The metric over two real processes, as a distributed sampler feeds it."""
 
 import json
-import os
 
 import mmengine.dist
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
+from processes import run_in_two
 from torch.utils.data import DataLoader
 
 from mmseg_custom.evaluation import IoUMetric
@@ -41,21 +41,16 @@ def evaluate(num_pictures, report_dir):
     return evaluator.evaluate(num_pictures)
 
 
-def evaluate_in_one_of_two(rank, folder, port):
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
-    )
-    torch.set_num_threads(1)
+def evaluate_in_one_of_two(rank, folder):
     mmengine.dist.init_dist('pytorch')
     assert mmengine.dist.get_dist_info() == (rank, 2)
     for num_pictures in (7, 8, 1):
         result = evaluate(num_pictures, str(folder / f'two_{num_pictures}'))
         (folder / f'{num_pictures}_{rank}.json').write_text(json.dumps(result))
-    torch.distributed.destroy_process_group()
 
 
-def test_two_processes_equal_one_exactly(tmp_path, free_port):
-    torch.multiprocessing.spawn(evaluate_in_one_of_two, (tmp_path, free_port), nprocs=2)
+def test_two_processes_equal_one_exactly(tmp_path):
+    run_in_two(evaluate_in_one_of_two, tmp_path)
     for num_pictures in (7, 8, 1):
         expected = evaluate(num_pictures, str(tmp_path / f'one_{num_pictures}'))
         for rank in range(2):

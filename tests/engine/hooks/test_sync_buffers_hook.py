@@ -1,11 +1,9 @@
 """Two real processes validate the model that is saved."""
 
-import os
-import socket
-
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
+from processes import run_in_two
 
 from mmseg_custom.engine import Runner
 from mmseg_custom.registry import register_all
@@ -48,15 +46,7 @@ class Recorder(BaseMetric):
         return {'score': 1.0}
 
 
-def train_in_one_of_two(rank, folder, port, hooks):
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE='2',
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-    )
-    torch.set_num_threads(1)
+def train_in_one_of_two(rank, folder, hooks):
     register_all()
     pictures = [{'inputs': batch(index)} for index in range(4 * MAX_ITERS)]
     recorder = Recorder()
@@ -76,15 +66,11 @@ def train_in_one_of_two(rank, folder, port, hooks):
         default_scope='mmseg_custom',
     ).train()
     torch.save(recorder.seen, folder / f'seen_{rank}.pt')
-    torch.distributed.destroy_process_group()
 
 
 def run(folder, hooks):
     """What each process predicted in each validation, and the saved models."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(train_in_one_of_two, (folder, port, hooks), nprocs=2)
+    run_in_two(train_in_one_of_two, folder, hooks)
     seen = [torch.load(folder / f'seen_{rank}.pt') for rank in range(2)]
     models = []
     for iteration in range(1, MAX_ITERS + 1):
