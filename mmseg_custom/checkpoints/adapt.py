@@ -44,6 +44,10 @@ def describe_model(model: nn.Module, prefix: str = '') -> Description:
     if isinstance(getattr(preprocessor, 'mean', None), Tensor):
         description.mean = tuple(preprocessor.mean.flatten().tolist())
         description.std = tuple(preprocessor.std.flatten().tolist())
+        # mmseg's class and mmengine's name it differently. Pictures are read as BGR.
+        converts = getattr(preprocessor, 'channel_conversion', False)
+        converts = converts or getattr(preprocessor, '_channel_conversion', False)
+        description.channel_order = 'rgb' if converts else 'bgr'
     return description
 
 

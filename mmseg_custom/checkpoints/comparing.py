@@ -17,6 +17,7 @@ _HEAD_OPTIONS = {
     'linear': 'take a config with the linear decoder (segmenter_*_fcn_*)',
     'other': 'use the config it was trained with',
 }
+_LABEL_ZERO = {True: 'is ignored', False: 'is a class'}
 
 
 def find_misfit(
@@ -150,39 +151,59 @@ def channels_misfit(file: Description, model: Description) -> str | None:
 
 
 def find_differences(file: Description, model: Description) -> list[str]:
-    """Say what no tensor shows: other epsilons and another normalisation, each with its option.
+    """Say what no tensor shows: other epsilons, pictures and labels, each with its option.
 
     Args:
         file: what the checkpoint is, with what is known of its source.
-        model: what the model is.
+        model: what the model is, with what is known of its data set.
 
     Returns:
         One line for each difference.
     """
-    lines = []
+    lines = (_eps_difference(file, model), _picture_difference(file, model))
+    return [line for line in (*lines, _label_difference(file, model)) if line]
+
+
+def _eps_difference(file: Description, model: Description) -> str | None:
     differing = {
         kind: eps
         for kind, eps in file.eps.items()
         if kind in model.eps and not isclose(eps, model.eps[kind], rel_tol=1e-6)
     }
-    if differing:
-        was = ', '.join(f'{kind} {eps:g}' for kind, eps in differing.items())
-        now = ', '.join(f'{model.eps[kind]:g}' for kind in differing)
-        lines.append(
-            f'eps of layer norms: {was} in the file, {now} in the model, so outputs differ a '
-            f'little; for the same numbers --cfg-options {" ".join(eps_options(differing))}'
-        )
-    if file.mean and model.mean and not _same_normalisation(file, model):
-        lines.append(
-            f'normalisation: mean {_rounded(file.mean)}, std {_rounded(file.std)} in the file, '
-            f'mean {_rounded(model.mean)}, std {_rounded(model.std)} in the model; '
-            + (
-                f'--cfg-options {" ".join(normalisation_options(file))}'
-                if file.in_channels == model.in_channels
-                else 'pictures have other channels, so check model.data_preprocessor.mean and .std'
-            )
-        )
-    return lines
+    if not differing:
+        return None
+    was = ', '.join(f'{kind} {eps:g}' for kind, eps in differing.items())
+    now = ', '.join(f'{model.eps[kind]:g}' for kind in differing)
+    return (
+        f'eps of layer norms: {was} in the file, {now} in the model, so outputs differ a little; '
+        f'for the same numbers --cfg-options {" ".join(eps_options(differing))}'
+    )
+
+
+def _picture_difference(file: Description, model: Description) -> str | None:
+    if not (file.mean and model.mean) or _same_normalisation(file, model):
+        return None
+    if file.in_channels == model.in_channels:
+        fix = f'--cfg-options {" ".join(normalisation_options(file))}'
+    else:
+        fix = 'pictures have other channels, so check model.data_preprocessor.mean and .std'
+    return (
+        f'normalisation: {_normalisation(file)} in the file, {_normalisation(model)} in the model; '
+        f'{fix}'
+    )
+
+
+def _label_difference(file: Description, model: Description) -> str | None:
+    other_classes = not file.has_decoder or file.num_classes != model.num_classes
+    if other_classes or None in (file.reduce_labels, model.reduce_labels):
+        return None
+    if file.reduce_labels == model.reduce_labels:
+        return None
+    was, now = (_LABEL_ZERO[one.reduce_labels] for one in (file, model))
+    return (
+        f'labels: 0 {was} in the file, {now} in the data set; where the masks are numbered as those '
+        f'it was trained on, set reduce_zero_label={file.reduce_labels} of the data set'
+    )
 
 
 def eps_options(eps: dict[str, float]) -> list[str]:
@@ -197,12 +218,26 @@ def eps_options(eps: dict[str, float]) -> list[str]:
 
 def normalisation_options(file: Description) -> list[str]:
     """Options that give a model the normalisation of the file."""
-    return [
+    options = [
         f'model.data_preprocessor.{key}={_rounded(getattr(file, key))}' for key in ('mean', 'std')
     ]
+    if file.in_channels == 3:
+        options.append(f'model.data_preprocessor.bgr_to_rgb={_order(file) == "rgb"}')
+    return options
+
+
+def _order(described: Description) -> str:
+    return described.channel_order or 'rgb'
+
+
+def _normalisation(described: Description) -> str:
+    order = f' of {_order(described).upper()}' if described.in_channels == 3 else ''
+    return f'mean {_rounded(described.mean)}, std {_rounded(described.std)}{order}'
 
 
 def _same_normalisation(file: Description, model: Description) -> bool:
+    if file.in_channels == model.in_channels == 3 and _order(file) != _order(model):
+        return False
     theirs, ours = (*file.mean, *file.std), (*model.mean, *model.std)
     pairs = zip(theirs, ours, strict=False)
     return len(theirs) == len(ours) and all(isclose(a, b, rel_tol=1e-4) for a, b in pairs)

@@ -110,6 +110,7 @@ def load_weights(
     show: Callable[[str], None] | None = print,
     prefix: str | None = None,
     new_classes_option: str = '--cfg-options new_classes=True',
+    dataset_meta: Mapping | None = None,
 ) -> LoadReport:
     """Load a checkpoint of any known source into a model, or fail without changing it.
 
@@ -128,6 +129,7 @@ def load_weights(
         prefix: what the names of the model's parameters begin with in the file, by our names, such
             as ``decode_head.``; None finds out whether it is a backbone.
         new_classes_option: how messages say what sets ``new_classes``.
+        dataset_meta: ``metainfo`` of the data set at hand, which is compared with the file's.
 
     Returns:
         What was loaded, is new, unused, or of a wrong shape.
@@ -142,6 +144,7 @@ def load_weights(
     prefix = _prefix_in(weights, own_names) if prefix is None else _checked(prefix, weights)
     wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
     described = describe_model(model, prefix)
+    described.reduce_labels = (dataset_meta or {}).get('reduce_zero_label')
     misfit = find_misfit(
         weights.description, described, new_classes, new_decoder, new_classes_option
     )

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from mmseg_custom.checkpoints.formats.description import Weights
-from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
+from mmseg_custom.checkpoints.formats.openmmlab import CONFIG_TEXT_KEY, DESCRIPTION_KEY
 
-CONFIG_TEXT_KEY = 'config_text'
 SUFFIXES = ('.pth', '.safetensors')
 
 

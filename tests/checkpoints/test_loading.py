@@ -247,6 +247,16 @@ def test_recorded_epsilons_are_compared(tmp_path):
     assert 'norm 1e-06 in the file, 0.001 in the model' in note
 
 
+def test_label_zero_is_compared_with_the_data_set(tmp_path):
+    meta = {'dataset_meta': {'classes': tuple('abcde'), 'reduce_zero_label': True}}
+    path = save(build(segformer()), tmp_path / 'x.pth', meta=meta)
+    (note,) = load_weights(
+        build(segformer()), path, dataset_meta={'reduce_zero_label': False}
+    ).notes
+    assert note.startswith('labels: 0 is ignored in the file, is a class in the data set')
+    assert not load_weights(build(segformer()), path, dataset_meta=meta['dataset_meta']).notes
+
+
 def test_the_printed_options_give_the_numbers(nvlabs):
     """As a user copies them to the command line."""
     from mmseg_custom.checkpoints.loading import open_weights

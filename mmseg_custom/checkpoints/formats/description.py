@@ -48,8 +48,9 @@ class Description:
             of the backbone) and ``head_norm``; empty where the file does not tell.
         classes: names of the classes.
         palette: their colours, (red, green, blue) in 0..255.
-        mean: subtracted from RGB pixels in 0..255.
+        mean: subtracted from pixels in 0..255, in the order of the channels.
         std: by which they are divided then.
+        channel_order: of the pictures that the network takes, ``rgb`` or ``bgr``; None is ``rgb``.
         image_size: height and width in pixels that it was trained or is tested with.
         reduce_labels: whether label 0 is ignored and the others count from 1.
     """
@@ -71,6 +72,7 @@ class Description:
     palette: tuple[tuple[int, ...], ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    channel_order: str | None = None
     image_size: tuple[int, int] | None = None
     reduce_labels: bool | None = None
 

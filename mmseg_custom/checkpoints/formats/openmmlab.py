@@ -2,7 +2,8 @@
 
 A full model is ``{'state_dict': {'backbone.*', 'decode_head.*'}, 'meta': ...}``, a backbone the
 same without the first part of the names. ``meta.mmseg_custom`` is the description that our
-converters record; the epsilons of layer norms are known only from there.
+converters and runs record; the epsilons of layer norms are known only from there. Normalisation and
+labels are also read from the text of the run's config and from ``meta.dataset_meta``.
 """
 
 import re
@@ -16,8 +17,16 @@ from mmseg_custom.checkpoints.formats.description import (
     Description,
     Weights,
 )
+from mmseg_custom.checkpoints.recorded_config import read_preprocessing
 
 DESCRIPTION_KEY = 'mmseg_custom'
+# Where the text of the config is: in our and mmengine's runs, MMSegmentation 0.x, converted files.
+CONFIG_TEXT_KEY = 'config_text'
+CONFIG_KEYS = ('cfg', 'config', CONFIG_TEXT_KEY)
+_RECORDED = (
+    *('heads', 'decoder_heads', 'strides', 'eps'),
+    *('mean', 'std', 'channel_order', 'image_size', 'reduce_labels'),
+)
 _HEAD_PARTS = {
     'decode_head.linear_c1.proj.weight': 'mlp',
     'decode_head.fusion_conv.conv.weight': 'conv',
@@ -46,24 +55,28 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     if isinstance(recorded, Mapping):
         recorded = Description.from_dict(recorded)
         description.source = recorded.source or 'this project'
-        for key in (
-            'heads',
-            'decoder_heads',
-            'strides',
-            'eps',
-            'mean',
-            'std',
-            'image_size',
-            'reduce_labels',
-        ):
-            value = getattr(recorded, key)
-            if value not in (None, (), {}):
-                setattr(description, key, value)
         if not description.has_decoder:
             # A backbone alone: only the recorded number says what it was trained on.
             description.num_classes = description.num_classes or recorded.num_classes
+    for key, value in {**_said_by_the_run(meta), **_said_by(recorded)}.items():
+        setattr(description, key, value)
     description.classes, description.palette = _classes(meta)
     return Weights(dict(tensors), description)
+
+
+def _said_by(recorded: Description | None) -> dict:
+    """What a converter or a run of ours recorded, and the tensors do not tell."""
+    found = {key: getattr(recorded, key, None) for key in _RECORDED}
+    return {key: value for key, value in found.items() if value not in (None, (), {})}
+
+
+def _said_by_the_run(meta: Mapping) -> dict:
+    """Preprocessing by the text of the run's config and by the data set that it was trained on."""
+    texts = (meta.get(key) for key in CONFIG_KEYS)
+    text = next((one for one in texts if isinstance(one, str)), None)
+    found = read_preprocessing(text) if text else {}
+    reduce_labels = (meta.get('dataset_meta') or {}).get('reduce_zero_label')
+    return found if reduce_labels is None else {**found, 'reduce_labels': bool(reduce_labels)}
 
 
 def _is_backbone(names: Mapping[str, object]) -> bool:
