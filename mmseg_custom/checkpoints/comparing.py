@@ -201,8 +201,8 @@ def _label_difference(file: Description, model: Description) -> str | None:
         return None
     was, now = (_LABEL_ZERO[one.reduce_labels] for one in (file, model))
     return (
-        f'labels: 0 {was} in the file, {now} in the data set; where the masks are numbered as those '
-        f'it was trained on, set reduce_zero_label={file.reduce_labels} of the data set'
+        f'labels: 0 {was} in the file, {now} in the data set; where the masks are numbered as in '
+        f'the training of the file, set reduce_zero_label={file.reduce_labels} of the data set'
     )
 
 

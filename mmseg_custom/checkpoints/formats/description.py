@@ -122,6 +122,40 @@ def _name_in(table: Mapping[str, tuple], size: tuple) -> str | None:
     return next((name for name, known in table.items() if known == size), None)
 
 
+def check_side_file(name: str, said: Mapping, found: Mapping) -> None:
+    """Compare what a file beside the weights says with what the tensors are.
+
+    Args:
+        name: of the small file.
+        said: its values; what it does not have is not compared.
+        found: the tensors' values by the same names; None where they do not tell.
+
+    Raises:
+        ValueError: it belongs to other weights.
+    """
+    for key, value in found.items():
+        claimed = _tuples(said.get(key))
+        if None not in (claimed, value) and claimed != value:
+            raise ValueError(
+                f'{name} has {key}: {said[key]}, but the tensors have '
+                f'{list(value) if isinstance(value, tuple) else value}; take the {name} of this '
+                'checkpoint'
+            )
+
+
+def check_heads(heads: tuple[int, ...], dims: tuple[int, ...], name: str) -> None:
+    """Raise ``ValueError`` where the channels of a stage cannot be split into that many heads."""
+    fits = len(heads) == len(dims) and all(
+        isinstance(number, int) and number > 0 and dim % number == 0
+        for number, dim in zip(heads, dims, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f'{name} has {list(heads)} attention heads, but the tensors have {list(dims)} '
+            f'channels, which they do not divide; take the {name} of this checkpoint'
+        )
+
+
 def _tuples(value):
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 

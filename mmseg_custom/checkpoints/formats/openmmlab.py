@@ -16,6 +16,7 @@ from mmseg_custom.checkpoints.formats.description import (
     VIT_SIZES,
     Description,
     Weights,
+    check_heads,
 )
 from mmseg_custom.checkpoints.recorded_config import read_preprocessing
 
@@ -60,6 +61,8 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
             description.num_classes = description.num_classes or recorded.num_classes
     for key, value in {**_said_by_the_run(meta), **_said_by(recorded)}.items():
         setattr(description, key, value)
+    if description.family and description.heads:
+        check_heads(description.heads, description.dims, 'recorded description')
     description.classes, description.palette = _classes(meta)
     return Weights(dict(tensors), description)
 

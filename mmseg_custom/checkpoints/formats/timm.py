@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmseg_custom.checkpoints.formats.description import Weights
+from mmseg_custom.checkpoints.formats.description import Weights, check_side_file
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
@@ -55,7 +55,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     """Rename; the joint qkv matrix is stored as here.
 
     Raises:
-        ValueError: it is no plain ViT.
+        ValueError: it is no plain ViT, or its ``config.json`` belongs to other weights.
     """
     ignored = [name for name in _UNUSED if name in tensors]
     renamed, unknown = rename({k: v for k, v in tensors.items() if k not in ignored}, ENTRIES)
@@ -63,7 +63,10 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, {})
     description = weights.description
     description.source, description.eps, weights.ignored = 'timm', dict(EPS), ignored
-    trained = (metadata.get('config') or {}).get('pretrained_cfg') or {}
+    config = metadata.get('config') or {}
+    trained = config.get('pretrained_cfg') or {}
+    found = {'num_features': description.dims[0], 'num_classes': description.num_classes}
+    check_side_file('config.json', config, found if trained else {})
     if trained.get('mean') and trained.get('std'):
         description.mean = tuple(255 * value for value in trained['mean'])
         description.std = tuple(255 * value for value in trained['std'])

@@ -144,6 +144,28 @@ def test_heads_are_read_from_the_config(tmp_path):
         load_weights(ours_for(SMALL), tmp_path / 'theirs')
 
 
+@pytest.mark.parametrize(
+    ('name', 'changes', 'message'),
+    [
+        ('config', {'depths': [2, 2, 2, 2]}, r'depths: \[2, 2, 2, 2\], but .* \[1, 1, 1, 1\]'),
+        ('config', {'hidden_sizes': [8, 8, 8, 8]}, r'hidden_sizes: .* have \[8, 16, 40, 64\]'),
+        ('config', {'num_attention_heads': [3, 2, 5, 8]}, r'\[3, 2, 5, 8\] attention heads'),
+        ('config', {'patch_sizes': [3, 3, 3, 3]}, r'patch_sizes: .* tensors have \[7, 3, 3, 3\]'),
+        ('config', {'sr_ratios': [4, 4, 2, 1]}, r'sr_ratios: .* tensors have \[8, 4, 2, 1\]'),
+        ('config', {'decoder_hidden_size': 256}, r'decoder_hidden_size: 256, but .* have 12;'),
+        ('config', {'id2label': {'0': 'sky'}}, r'config.json names 1 classes .* tensors have 5;'),
+        ('preprocessor_config', {'image_mean': [0.5] * 4}, r'image_mean of 4 channels .* take 3;'),
+    ],
+)
+def test_files_beside_other_weights(tmp_path, name, changes, message):
+    peer().save_pretrained(tmp_path)
+    path = tmp_path / f'{name}.json'
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(content | changes))
+    with pytest.raises(ValueError, match=message):
+        open_weights(tmp_path)
+
+
 def test_strides_are_read_from_the_config(tmp_path):
     peer().save_pretrained(tmp_path / 'theirs')
     config = json.loads((tmp_path / 'theirs/config.json').read_text())

@@ -1,5 +1,7 @@
 """ViTs of AugReg, timm and rstrudel's Segmenter against plain networks with their names."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,9 @@ def test_rstrudel_needs_its_variant(tmp_path):
     [
         ({'n_cls': 150}, r'variant.yml has n_cls: 150, but the tensors have 5'),
         ({'d_model': 192}, r'd_model: 192, but the tensors have 24'),
+        ({'n_heads': 5}, r'variant.yml has \[5\] attention heads, but the tensors have \[24\]'),
+        ({'decoder': {'name': 'linear'}}, r'name: linear, but the tensors have mask_transformer'),
+        ({'decoder': {'n_layers': 3}}, r'variant.yml has n_layers: 3, but the tensors have 2'),
         ({'normalization': 'clip'}, r'normalization: clip, expected vit or deit'),
     ],
 )
@@ -142,6 +147,21 @@ def test_rstrudel_variant_of_another_file(tmp_path, changes, message):
     path = write_rstrudel(tmp_path, RstrudelSegmenter(), **changes)
     with pytest.raises(ValueError, match=message):
         open_weights(path)
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'num_features': 192}, r'config.json has num_features: 192, but the tensors have 24'),
+        ({'num_classes': 1000}, r'config.json has num_classes: 1000, but the tensors have 10'),
+    ],
+)
+def test_timms_config_of_another_file(tmp_path, config, message):
+    save(TimmViT(), tmp_path / 'pytorch_model.bin')
+    config |= {'pretrained_cfg': {'mean': [0.5] * 3, 'std': [0.5] * 3}}
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        open_weights(tmp_path)
 
 
 def test_variant_cannot_run_code(tmp_path):
