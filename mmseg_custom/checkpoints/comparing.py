@@ -1,5 +1,7 @@
 """Whether a checkpoint belongs to a model, and what to change where it does not."""
 
+import re
+from collections.abc import Sequence
 from math import isclose
 
 from mmseg_custom.checkpoints.formats.description import HEADS, Description
@@ -160,8 +162,9 @@ def find_differences(file: Description, model: Description) -> list[str]:
     Returns:
         One line for each difference.
     """
-    lines = (_eps_difference(file, model), _picture_difference(file, model))
-    return [line for line in (*lines, _label_difference(file, model)) if line]
+    comparisons = (_eps_difference, _picture_difference, _label_difference, _name_difference)
+    lines = (compare(file, model) for compare in comparisons)
+    return [line for line in lines if line]
 
 
 def _eps_difference(file: Description, model: Description) -> str | None:
@@ -204,6 +207,50 @@ def _label_difference(file: Description, model: Description) -> str | None:
         f'labels: 0 {was} in the file, {now} in the data set; where the masks are numbered as in '
         f'the training of the file, set reduce_zero_label={file.reduce_labels} of the data set'
     )
+
+
+def _name_difference(file: Description, model: Description) -> str | None:
+    index = _first_other_class(file, model)
+    if index is None:
+        return None
+    return (
+        f"class names: class {index} is '{file.classes[index]}' in the file, "
+        f"'{model.classes[index]}' in the data set"
+    )
+
+
+def order_misfit(file: Description, model: Description) -> str | None:
+    """Say that the file has the data set's classes in another order; None where it has not.
+
+    Other names alone may be other words for the same classes.
+    """
+    difference = _name_difference(file, model)
+    if difference is None:
+        return None
+    theirs, ours = _spelled_alike(file.classes), _spelled_alike(model.classes)
+    if not any(name != own and name in ours for name, own in zip(theirs, ours, strict=True)):
+        return None
+    return (
+        f'{difference}, which has the classes in another order, so scores would be of the wrong '
+        "class; give the data set the file's order (test_dataloader.dataset.metainfo.classes; a "
+        'folder: masks numbered so), or use the config it was trained with'
+    )
+
+
+def _first_other_class(file: Description, model: Description) -> int | None:
+    """Index of the first class with another name; None where they agree or are not comparable."""
+    if not (file.classes and model.classes) or file.head is None or file.head != model.head:
+        return None
+    theirs, ours = _spelled_alike(file.classes), _spelled_alike(model.classes)
+    if len(theirs) != len(ours):
+        return None
+    return next((i for i, name in enumerate(theirs) if name != ours[i]), None)
+
+
+def _spelled_alike(names: Sequence[str]) -> list[str]:
+    """Without case, separators and, where a name lists several words, all but the first."""
+    first = (re.split('[,;]', name)[0] for name in names)
+    return [' '.join(name.replace('_', ' ').casefold().split()) for name in first]
 
 
 def eps_options(eps: dict[str, float]) -> list[str]:

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describe_model
-from mmseg_custom.checkpoints.comparing import channels_misfit, find_differences, find_misfit
+from mmseg_custom.checkpoints.comparing import (
+    channels_misfit,
+    find_differences,
+    find_misfit,
+    order_misfit,
+)
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
@@ -129,7 +134,9 @@ def load_weights(
         prefix: what the names of the model's parameters begin with in the file, by our names, such
             as ``decode_head.``; None finds out whether it is a backbone.
         new_classes_option: how messages say what sets ``new_classes``.
-        dataset_meta: ``metainfo`` of the data set at hand, which is compared with the file's.
+        dataset_meta: ``metainfo`` of the data set at hand, whose ``classes`` and
+            ``reduce_zero_label`` are compared with the file's. Its classes in another order are an
+            error, unless something may be new: a training learns them.
 
     Returns:
         What was loaded, is new, unused, or of a wrong shape.
@@ -144,12 +151,16 @@ def load_weights(
     prefix = _prefix_in(weights, own_names) if prefix is None else _checked(prefix, weights)
     wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
     described = describe_model(model, prefix)
-    described.reduce_labels = (dataset_meta or {}).get('reduce_zero_label')
+    dataset_meta = dataset_meta or {}
+    described.classes = tuple(dataset_meta.get('classes') or ())
+    described.reduce_labels = dataset_meta.get('reduce_zero_label')
     misfit = find_misfit(
         weights.description, described, new_classes, new_decoder, new_classes_option
     )
     if not (new_channels or prefix):
         misfit = misfit or channels_misfit(weights.description, described)
+    if not (new_classes or new_decoder):
+        misfit = misfit or order_misfit(weights.description, described)
     backbone = getattr(model, 'backbone', model)
     given, adapted = adapt(
         weights.state_dict, wanted, backbone, weights.description.source in _WITH_PATCH_BIAS

@@ -257,6 +257,28 @@ def test_label_zero_is_compared_with_the_data_set(tmp_path):
     assert not load_weights(build(segformer()), path, dataset_meta=meta['dataset_meta']).notes
 
 
+def test_class_names_are_compared_with_the_data_set(tmp_path):
+    meta = {'dataset_meta': {'classes': ('bed ', 'traffic_light', 'Sky', 'tree', 'road')}}
+    path = save(build(segformer()), tmp_path / 'x.pth', meta=meta)
+
+    def load(*classes, **options):
+        model = build(segformer(num_classes=len(classes)))
+        return load_weights(model, path, dataset_meta={'classes': classes}, **options).notes
+
+    # Case and separators do not count.
+    assert load('bed', 'traffic light', 'sky', 'tree', 'road') == []
+    (note,) = load('bed', 'traffic light', 'sky', 'plant', 'road')
+    assert note == "class names: class 3 is 'tree' in the file, 'plant' in the data set"
+    swapped = ('bed', 'traffic light', 'tree', 'sky', 'road')
+    with pytest.raises(ValueError, match=r"class 2 is 'Sky' .* in another order.*metainfo.classes"):
+        load(*swapped)
+    # A training learns them anew.
+    (note,) = load(*swapped, new_decoder=True)
+    assert note == "class names: class 2 is 'Sky' in the file, 'tree' in the data set"
+    notes = load('a', 'b', new_classes=True)
+    assert notes == ['the classifier is new: the file has 5 classes, the model 2']
+
+
 def test_the_printed_options_give_the_numbers(nvlabs):
     """As a user copies them to the command line."""
     from mmseg_custom.checkpoints.loading import open_weights
