@@ -27,21 +27,34 @@ def find_misfit(
     model: Description,
     new_classes: bool,
     new_decoder: bool,
+    new_channels: bool = False,
     new_classes_option: str = '--cfg-options new_classes=True',
 ) -> str | None:
     """Say why a checkpoint's parameters cannot be this model's, with the change that mends it.
 
     Args:
         file: what the checkpoint is.
-        model: what the model is; without a head where it is a backbone alone.
+        model: what the model is, with what is known of its data set; without a head where it is a
+            backbone alone.
         new_classes: a classifier for other classes stays as it is initialised.
         new_decoder: a decoder that the file does not have stays as it is initialised.
-        new_classes_option: what to add for the former.
+        new_channels: the first convolution may be changed.
+        new_classes_option: what to add for the first.
 
     Returns:
         The reason and the fix; None where the descriptions fit.
     """
-    classes_misfit = None if new_classes else _classes_misfit(file, model, new_classes_option)
+    return (
+        _network_misfit(file, model, new_classes, new_decoder, new_classes_option)
+        or (None if new_channels else _channels_misfit(file, model))
+        or (None if new_classes or new_decoder else _order_misfit(file, model))
+    )
+
+
+def _network_misfit(
+    file: Description, model: Description, new_classes: bool, new_decoder: bool, option: str
+) -> str | None:
+    classes_misfit = None if new_classes else _classes_misfit(file, model, option)
     if model.family is None and model.head == file.head is not None:
         return classes_misfit
     if file.family is None or model.family is None:
@@ -142,7 +155,7 @@ def _classes_misfit(file: Description, model: Description, option: str) -> str |
     return None
 
 
-def channels_misfit(file: Description, model: Description) -> str | None:
+def _channels_misfit(file: Description, model: Description) -> str | None:
     """Say that a first convolution would have to be changed; None where it fits."""
     if None in (file.in_channels, model.in_channels) or file.in_channels == model.in_channels:
         return None
@@ -219,7 +232,7 @@ def _name_difference(file: Description, model: Description) -> str | None:
     )
 
 
-def order_misfit(file: Description, model: Description) -> str | None:
+def _order_misfit(file: Description, model: Description) -> str | None:
     """Say that the file has the data set's classes in another order; None where it has not.
 
     Other names alone may be other words for the same classes.

@@ -4,16 +4,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isqrt
 
 from torch import Tensor, nn
 
 from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describe_model
-from mmseg_custom.checkpoints.comparing import (
-    channels_misfit,
-    find_differences,
-    find_misfit,
-    order_misfit,
-)
+from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
@@ -26,8 +22,6 @@ _BACKBONE = 'backbone.'
 _AUXILIARY = 'auxiliary_head.'
 # A ViT of which layers inside are taken has no norm after the last one.
 _FINAL_NORM = 'backbone.ln1.'
-# Sources whose patch embeddings always have a bias.
-_WITH_PATCH_BIAS = ('AugReg', 'timm', 'rstrudel')
 
 
 @dataclass
@@ -147,57 +141,30 @@ def load_weights(
             names what to change.
     """
     weights = source if isinstance(source, Weights) else open_weights(source)
-    own_names = model.state_dict()
+    file, own_names = weights.description, model.state_dict()
     prefix = _prefix_in(weights, own_names) if prefix is None else _checked(prefix, weights)
     wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
-    described = describe_model(model, prefix)
-    dataset_meta = dataset_meta or {}
-    described.classes = tuple(dataset_meta.get('classes') or ())
-    described.reduce_labels = dataset_meta.get('reduce_zero_label')
-    misfit = find_misfit(
-        weights.description, described, new_classes, new_decoder, new_classes_option
-    )
-    if not (new_channels or prefix):
-        misfit = misfit or channels_misfit(weights.description, described)
-    if not (new_classes or new_decoder):
-        misfit = misfit or order_misfit(weights.description, described)
-    backbone = getattr(model, 'backbone', model)
-    given, adapted = adapt(
-        weights.state_dict, wanted, backbone, weights.description.source in _WITH_PATCH_BIAS
-    )
-    report = LoadReport(weights.name, weights.description, adapted=adapted)
-    _sort(report, given, wanted, new_classes, new_decoder)
-    report.unused += weights.ignored
-    problems = _problems(
-        report, given, wanted, prefix, other_network=not (prefix or described.family)
-    )
-    misfit = misfit or _patch_bias_misfit(given, wanted) or _final_norm_misfit(report)
-    if misfit or problems:
-        reason = misfit or f'{problems}; {_fix(own_names, weights)}'
+    described = describe_model(model, prefix, dataset_meta)
+    may_be_new = (new_classes, new_decoder, new_channels or bool(prefix))
+    misfit = find_misfit(file, described, *may_be_new, new_classes_option)
+    if misfit is None:
+        given, adapted = adapt(weights, wanted, getattr(model, 'backbone', model))
+        report = LoadReport(weights.name, file, adapted=adapted)
+        _sort(report, given, wanted, new_classes, new_decoder)
+        report.unused += weights.ignored
+        is_other = not (prefix or described.family)
+        misfit = _parameter_misfit(report, given, wanted, prefix, is_other)
+    if misfit:
         raise ValueError(
             f'checkpoint {weights.name} does not fit {model_name}: it holds '
-            f'{_with_article(weights.description.kind)}; {reason}'
+            f'{_with_article(file.kind)}; {misfit}'
         )
-    model.load_state_dict(
-        {name.removeprefix(prefix): given[name] for name in report.loaded}, strict=False
-    )
-    report.notes = [
-        *_what_is_new(report, described),
-        *find_differences(report.description, described),
-    ]
+    loaded = {name.removeprefix(prefix): given[name] for name in report.loaded}
+    model.load_state_dict(loaded, strict=False)
+    report.notes = [*_what_is_new(report, described), *find_differences(file, described)]
     if show is not None:
         show(str(report))
     return report
-
-
-def _fix(own_names: Mapping, weights: Weights) -> str:
-    for part in ('decode_head.', 'head.'):
-        if own_names and all(f'{part}{name}' in weights.state_dict for name in own_names):
-            return f"add prefix='{part}' to its init_cfg"
-    missing = [name for name in own_names if not any(n.endswith(name) for n in weights.state_dict)]
-    if weights.description.family and missing:
-        return 'the file is incomplete, or use the config it was trained with'
-    return 'use the config it was trained with'
 
 
 def _prefix_in(weights: Weights, own_names: Mapping) -> str:
@@ -249,6 +216,19 @@ def _patch_bias_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     )
 
 
+def _positions_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    if POSITIONS not in given or POSITIONS not in wanted:
+        return None
+    counts = given[POSITIONS].shape[1] - 1, wanted[POSITIONS].shape[1] - 1
+    if counts[0] == counts[1] or isqrt(counts[0]) ** 2 == counts[0]:
+        return None
+    return (
+        f'the file has positions for {counts[0]} patches, which fill no square, and does not say '
+        f'how many rows, the model for {counts[1]}; set model.backbone.img_size to the height and '
+        'width in pixels that the file was trained with'
+    )
+
+
 def _final_norm_misfit(report: LoadReport) -> str | None:
     has_decoder = any(name.startswith(('decode_head.', 'head.')) for name in report.loaded)
     if not has_decoder or not any(name.startswith(_FINAL_NORM) for name in report.unused):
@@ -285,6 +265,21 @@ def _sort(
     report.unused = [name for name in given if name not in wanted]
 
 
+def _parameter_misfit(
+    report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, other_network: bool
+) -> str | None:
+    """Say why parameters that should load do not, with the fix; None where all is well."""
+    misfit = (
+        _patch_bias_misfit(given, wanted)
+        or _positions_misfit(given, wanted)
+        or _final_norm_misfit(report)
+    )
+    if misfit:
+        return misfit
+    problems = _problems(report, given, wanted, prefix, other_network)
+    return f'{problems}; {_fix(report, given, wanted, prefix)}' if problems else None
+
+
 def _problems(
     report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, other_network: bool
 ) -> str:
@@ -307,3 +302,14 @@ def _problems(
             if k not in left_out and not (k.endswith('num_batches_tracked') and k not in given)
         },
     )
+
+
+def _fix(report: LoadReport, given: Mapping, wanted: Mapping, prefix: str) -> str:
+    own_names = [name.removeprefix(prefix) for name in wanted]
+    for part in ('decode_head.', 'head.'):
+        if own_names and all(f'{part}{name}' in given for name in own_names):
+            return f"add prefix='{part}' to its init_cfg"
+    missing = [name for name in own_names if not any(n.endswith(name) for n in given)]
+    if report.description.family and missing:
+        return 'the file is incomplete, or use the config it was trained with'
+    return 'use the config it was trained with'

@@ -40,13 +40,13 @@ def read_preprocessing(text: str) -> dict:
 
 def _image_size(model: dict, preprocessor: dict, dicts: list[dict]) -> tuple[int, int] | None:
     """Height and width that a ViT's positions are made for, else those of a training's crops."""
-    backbone = model.get('backbone')
-    crops = [step.get('crop_size') for step in dicts if step.get('type') == 'RandomCrop']
-    for size in (
-        backbone.get('img_size') if isinstance(backbone, dict) else None,
-        preprocessor.get('size'),
-        *crops,
-    ):
+    backbone = model.get('backbone') if isinstance(model.get('backbone'), dict) else {}
+    sizes = [step.get('crop_size') for step in dicts if step.get('type') == 'RandomCrop']
+    if str(backbone.get('type')).endswith('VisionTransformer'):
+        sizes = [backbone.get('img_size')]
+    else:
+        sizes.insert(0, preprocessor.get('size'))
+    for size in sizes:
         sides = (size, size) if isinstance(size, int) else _numbers(size)
         if sides and len(sides) == 2:
             return int(sides[0]), int(sides[1])

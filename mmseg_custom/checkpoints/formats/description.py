@@ -51,7 +51,8 @@ class Description:
         mean: subtracted from pixels in 0..255, in the order of the channels.
         std: by which they are divided then.
         channel_order: of the pictures that the network takes, ``rgb`` or ``bgr``; None is ``rgb``.
-        image_size: height and width in pixels that it was trained or is tested with.
+        image_size: height and width in pixels that a ViT's positions are made for, or that MiT was
+            trained or is tested with; None where it is not said.
         reduce_labels: whether label 0 is ignored and the others count from 1.
     """
 

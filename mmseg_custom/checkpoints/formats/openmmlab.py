@@ -7,7 +7,7 @@ labels are also read from the text of the run's config and from ``meta.dataset_m
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -63,8 +63,21 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
         setattr(description, key, value)
     if description.family and description.heads:
         check_heads(description.heads, description.dims, 'recorded description')
+    if description.family == 'vit' and description.image_size is not None:
+        check_picture_size(description.image_size, tensors, description.patch_size)
     description.classes, description.palette = _classes(meta)
     return Weights(dict(tensors), description)
+
+
+def check_picture_size(size: Sequence[int], tensors: Mapping, patch_size: int) -> None:
+    """Raise ``ValueError`` where a ViT's positions are for pictures of another size."""
+    count = tensors['backbone.pos_embed'].shape[1] - 1
+    rows, columns = (side // patch_size for side in size)
+    if rows * columns != count:
+        raise ValueError(
+            f'pictures of {size[0]}x{size[1]} pixels are recorded, which are {rows}x{columns} '
+            f'patches, but the tensors have positions for {count}; one of them is of another file'
+        )
 
 
 def _said_by(recorded: Description | None) -> dict:
@@ -135,9 +148,6 @@ def _describe_vit(description: Description, shapes: Shapes) -> None:
     description.dims = (width,)
     description.depths = (_count(shapes, r'layers\.(\d+)\.'),)
     description.in_channels, description.patch_size = in_channels, patch_size
-    side = round((shapes['pos_embed'][1] - 1) ** 0.5)
-    if side * side == shapes['pos_embed'][1] - 1:
-        description.image_size = (side * patch_size, side * patch_size)
     if (description.depths[0], width) in VIT_SIZES.values():
         description.heads = (width // 64,)
 

@@ -14,7 +14,12 @@ from mmseg_custom.checkpoints.formats.description import Weights, check_heads, c
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
-from mmseg_custom.checkpoints.formats.timm import encoder_entries, layer_entries, refuse_unknown
+from mmseg_custom.checkpoints.formats.timm import (
+    encoder_entries,
+    layer_entries,
+    picture_size,
+    refuse_unknown,
+)
 from mmseg_custom.checkpoints.image_processor import HALF, IMAGENET
 
 EPS = {'norm': 1e-5, 'head_norm': 1e-5}
@@ -61,6 +66,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, {})
     description = weights.description
     network = variant.get('net_kwargs') or {}
+    description.image_size = picture_size(weights, network.get('image_size'))
     _compare(network, weights)
     description.source, description.eps, weights.ignored = 'rstrudel', dict(EPS), ignored
     if description.head != 'mask':
@@ -89,6 +95,7 @@ def _compare(network: Mapping, weights: Weights) -> None:
         'd_model': description.dims[0],
         'patch_size': description.patch_size,
         'n_cls': description.num_classes,
+        'image_size': description.image_size,
     }
     check_side_file('variant.yml', network, found)
     check_heads((int(network['n_heads']),), description.dims, 'variant.yml')

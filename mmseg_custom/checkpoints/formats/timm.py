@@ -6,6 +6,7 @@ ViT: class token, learned position embedding, biases in qkv. Everything that cha
 """
 
 from collections.abc import Mapping
+from math import isqrt
 
 from torch import Tensor
 
@@ -65,12 +66,39 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     description.source, description.eps, weights.ignored = 'timm', dict(EPS), ignored
     config = metadata.get('config') or {}
     trained = config.get('pretrained_cfg') or {}
+    description.image_size = picture_size(weights, trained.get('input_size'))
     found = {'num_features': description.dims[0], 'num_classes': description.num_classes}
     check_side_file('config.json', config, found if trained else {})
     if trained.get('mean') and trained.get('std'):
         description.mean = tuple(255 * value for value in trained['mean'])
         description.std = tuple(255 * value for value in trained['std'])
     return weights
+
+
+def picture_size(weights: Weights, said: object = None) -> tuple[int, int] | None:
+    """Height and width in pixels that a ViT's positions are made for.
+
+    Args:
+        weights: by our names.
+        said: list that ends in the height and width by a file beside them; weights that were
+            trained further at another size may keep what it said of the first.
+
+    Returns:
+        What is said where the positions are that many, else a square if they fill one, else None.
+
+    Raises:
+        ValueError: there are no positions.
+    """
+    side = weights.description.patch_size
+    if side is None:
+        raise ValueError('the file is incomplete: it has no position embedding or no patches')
+    count = weights.state_dict['backbone.pos_embed'].shape[1] - 1
+    if isinstance(said, list | tuple) and all(type(one) is int for one in said) and len(said) > 1:
+        height, width = said[-2:]
+        if (height // side) * (width // side) == count:
+            return height, width
+    rows = isqrt(count)
+    return (rows * side, rows * side) if rows * rows == count else None
 
 
 def refuse_unknown(unknown: list[str], source: str) -> None:

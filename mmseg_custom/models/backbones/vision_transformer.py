@@ -24,11 +24,10 @@ from mmcv.cnn import is_norm
 from mmseg.models.backbones.vit import VisionTransformer as UpstreamVisionTransformer
 from torch import Tensor, nn
 
+from mmseg_custom.checkpoints.adapt import resize_positions
 from mmseg_custom.models.backbones.pretrained import load_pretrained
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
-
-_WITH_ALIGN_CORNERS = ('linear', 'bilinear', 'bicubic', 'trilinear')
 
 
 @MODELS.register_module()
@@ -187,17 +186,7 @@ class VisionTransformer(UpstreamVisionTransformer):
         Raises:
             ValueError: ``pos_embed`` does not have ``1 + pos_h * pos_w`` positions.
         """
-        pos_h, pos_w = pos_shape
-        if pos_embed.shape[1] != 1 + pos_h * pos_w:
-            raise ValueError(
-                f'a position embedding for a class token and {pos_h}x{pos_w} patches has '
-                f'{1 + pos_h * pos_w} positions, got {pos_embed.shape[1]}; check img_size and '
-                'patch_size against the checkpoint'
-            )
-        grid = pos_embed[:, 1:].reshape(1, pos_h, pos_w, -1).permute(0, 3, 1, 2)
-        align_corners = False if mode in _WITH_ALIGN_CORNERS else None
-        grid = F.interpolate(grid, tuple(input_shpae), mode=mode, align_corners=align_corners)
-        return torch.cat((pos_embed[:, :1], grid.flatten(2).transpose(1, 2)), dim=1)
+        return resize_positions(pos_embed, pos_shape, input_shpae, mode)
 
     def _to_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor | list[Tensor]:
         """View tokens (N, L, C) as a channels-last map (N, C, h, w)."""

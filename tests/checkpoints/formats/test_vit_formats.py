@@ -137,6 +137,7 @@ def test_rstrudel_needs_its_variant(tmp_path):
     [
         ({'n_cls': 150}, r'variant.yml has n_cls: 150, but the tensors have 5'),
         ({'d_model': 192}, r'd_model: 192, but the tensors have 24'),
+        ({'image_size': (64, 64)}, r'image_size: \(64, 64\), but the tensors have \[32, 32\]'),
         ({'n_heads': 5}, r'variant.yml has \[5\] attention heads, but the tensors have \[24\]'),
         ({'decoder': {'name': 'linear'}}, r'name: linear, but the tensors have mask_transformer'),
         ({'decoder': {'n_layers': 3}}, r'variant.yml has n_layers: 3, but the tensors have 2'),
@@ -162,6 +163,16 @@ def test_timms_config_of_another_file(tmp_path, config, message):
     (tmp_path / 'config.json').write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
         open_weights(tmp_path)
+
+
+def test_timms_positions_of_pictures_that_are_no_square(tmp_path):
+    weights = TimmViT().state_dict()
+    weights['pos_embed'] = torch.randn(1, 1 + 4 * 8, 24)
+    torch.save(weights, tmp_path / 'pytorch_model.bin')
+    assert open_weights(tmp_path).description.image_size is None
+    (tmp_path / 'config.json').write_text('{"pretrained_cfg": {"input_size": [3, 32, 64]}}')
+    changed = load_weights(build(vit()), tmp_path).adapted
+    assert changed == {'backbone.pos_embed': 'resized from 4x8 to 4x4 patches (bicubic)'}
 
 
 def test_variant_cannot_run_code(tmp_path):
