@@ -37,7 +37,8 @@ class LoadReport:
             not use them itself.
         wrong_shape: parameters of the file that were left out because of other classes.
         adapted: what was changed in loaded parameters to fit.
-        notes: differences that no parameter shows, each with the option that removes it.
+        notes: what converting changed, what is new, and differences that no parameter shows, each
+            with the option that removes it.
     """
 
     name: str
@@ -161,7 +162,8 @@ def load_weights(
         )
     loaded = {name.removeprefix(prefix): given[name] for name in report.loaded}
     model.load_state_dict(loaded, strict=False)
-    report.notes = [*_what_is_new(report, described), *find_differences(file, described)]
+    report.notes = [*weights.notes, *_what_is_new(report, described)]
+    report.notes += find_differences(file, described)
     if show is not None:
         show(str(report))
     return report

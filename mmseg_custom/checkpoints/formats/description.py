@@ -169,7 +169,9 @@ class Weights:
         state_dict: parameters by the names of a segmentor here: ``backbone.*``, ``decode_head.*``,
             or ``head.*`` for a classifier.
         description: what they are.
-        ignored: names that the source has but does not use itself.
+        ignored: names that the source has but does not use itself, or that have no counterpart
+            here.
+        notes: what was changed beside names and layout.
         meta: ``meta`` of an OpenMMLab file.
         name: how messages call the file.
         content: everything the file holds, in its own form.
@@ -178,6 +180,7 @@ class Weights:
     state_dict: dict[str, Tensor]
     description: Description
     ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     meta: dict = field(default_factory=dict)
     name: str = ''
     content: dict = field(default_factory=dict)

@@ -60,6 +60,12 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
             'a Segmenter of rstrudel needs its variant.yml, which names the number of heads and '
             'the normalisation; put it into the same folder'
         )
+    if 'encoder.dist_token' in tensors:
+        raise ValueError(
+            'a Segmenter on a distilled DeiT, whose second token (encoder.dist_token) takes part '
+            'in every layer and has no counterpart here; take a Segmenter with a ViT encoder '
+            '(seg_tiny_mask to seg_large_mask), or train from the encoder of the DeiT itself'
+        )
     ignored = [name for name in _UNUSED if name in tensors]
     renamed, unknown = rename({k: v for k, v in tensors.items() if k not in ignored}, ENTRIES)
     refuse_unknown(unknown, 'rstrudel/segmenter')

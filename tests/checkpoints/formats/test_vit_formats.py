@@ -191,7 +191,37 @@ def test_deits_normalisation(tmp_path):
     assert 'model.data_preprocessor.mean=[123.675,116.28,103.53]' in note
 
 
-@pytest.mark.parametrize('name', ['dist_token', 'blocks.0.ls1.gamma'])
+def distilled(network, prefix=''):
+    """The parameters as a distilled DeiT has them, with a second token behind the first."""
+    weights = network.state_dict()
+    positions = weights[f'{prefix}pos_embed']
+    extra = torch.randn(1, 1, positions.shape[2])
+    weights[f'{prefix}pos_embed'] = torch.cat((positions[:, :1], extra, positions[:, 1:]), dim=1)
+    weights |= {f'{prefix}dist_token': extra, f'{prefix}head_dist.weight': torch.randn(10, 24)}
+    return weights
+
+
+def test_a_distilled_deit_is_an_encoder_to_train_from(tmp_path):
+    network = randomised(TimmViT())
+    torch.save({'model': distilled(network)}, tmp_path / 'deit.pth')
+    torch.save({'model': network.state_dict()}, tmp_path / 'plain.pth')
+    ours, plain = build(vit()), build(vit())
+    report = load_weights(ours, tmp_path / 'deit.pth')
+    load_weights(plain, tmp_path / 'plain.pth')
+    for name, value in plain.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+    assert {'dist_token', 'head_dist.weight', 'head.weight'} <= set(report.unused)
+    assert 'a distilled DeiT: its distillation token' in str(report).splitlines()[-1]
+
+
+def test_a_segmenter_on_a_distilled_deit_is_refused(tmp_path):
+    path = write_rstrudel(tmp_path, RstrudelSegmenter(), distilled=True)
+    torch.save({'model': distilled(RstrudelSegmenter(), 'encoder.')}, path)
+    with pytest.raises(ValueError, match=r'a Segmenter on a distilled DeiT.*take a Segmenter with'):
+        open_weights(path)
+
+
+@pytest.mark.parametrize('name', ['norm_pre.weight', 'blocks.0.ls1.gamma'])
 def test_other_vits_are_refused(tmp_path, name):
     weights = {**TimmViT().state_dict(), name: torch.zeros(24)}
     torch.save(weights, tmp_path / 'x.pth')
