@@ -25,7 +25,7 @@ from mmseg.models.backbones.vit import VisionTransformer as UpstreamVisionTransf
 from torch import Tensor, nn
 
 from mmseg_custom.checkpoints.adapt import resize_positions
-from mmseg_custom.models.backbones.pretrained import load_pretrained
+from mmseg_custom.checkpoints.initialising import Pretrained
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
 
@@ -107,9 +107,18 @@ class VisionTransformer(UpstreamVisionTransformer):
         self._freeze_stages()
 
     def init_weights(self) -> None:
-        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
-        if not load_pretrained(self, self.init_cfg):
+        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source.
+
+        Beside ``Pretrained`` other entries of ``init_cfg`` have no effect: it fills every parameter.
+        """
+        configs = self.init_cfg if isinstance(self.init_cfg, list | tuple) else [self.init_cfg]
+        config = next((one for one in configs if one and one.get('type') == 'Pretrained'), None)
+        if config is None:
             super().init_weights()
+            return
+        Pretrained(**{key: value for key, value in config.items() if key != 'type'})(self)
+        # mmengine would warn of a second initialisation.
+        self.is_init = True
 
     def forward(self, inputs: Tensor) -> tuple[Tensor | list[Tensor], ...]:
         """Encode a batch of images.
