@@ -109,7 +109,7 @@ class VisionTransformer(UpstreamVisionTransformer):
     def init_weights(self) -> None:
         """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source.
 
-        Beside ``Pretrained`` other entries of ``init_cfg`` have no effect: it fills every parameter.
+        Other entries of ``init_cfg`` beside it have no effect: it fills every parameter.
         """
         configs = self.init_cfg if isinstance(self.init_cfg, list | tuple) else [self.init_cfg]
         config = next((one for one in configs if one and one.get('type') == 'Pretrained'), None)
