@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from math import isqrt
 
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describ
 from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
+from mmseg_custom.checkpoints.load_report import LoadReport, part_of
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
 
 # Parameters that exist once per class.
@@ -22,66 +22,6 @@ _BACKBONE = 'backbone.'
 _AUXILIARY = 'auxiliary_head.'
 # A ViT of which layers inside are taken has no norm after the last one.
 _FINAL_NORM = 'backbone.ln1.'
-
-
-@dataclass
-class LoadReport:
-    """What became of each parameter, by the names of a segmentor.
-
-    Attributes:
-        name: the file.
-        description: what the file is.
-        loaded: parameters of the model that the file gave.
-        new: parameters of the model that keep their initial values.
-        unused: parameters of the file that the model does not have, by its own names where it does
-            not use them itself.
-        wrong_shape: parameters of the file that were left out because of other classes.
-        adapted: what was changed in loaded parameters to fit.
-        notes: what converting changed, what is new, and differences that no parameter shows, each
-            with the option that removes it.
-    """
-
-    name: str
-    description: Description
-    loaded: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    wrong_shape: list[str] = field(default_factory=list)
-    adapted: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """The table as text."""
-        from io import StringIO
-
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        columns = {
-            'loaded': self.loaded,
-            'new': self.new,
-            'unused': self.unused,
-            'wrong shape': self.wrong_shape,
-        }
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column('parameters')
-        for column in columns:
-            table.add_column(column, justify='right')
-        parts = dict.fromkeys(_part(name) for names in columns.values() for name in names)
-        for part in parts:
-            counts = [sum(_part(n) == part for n in names) for names in columns.values()]
-            table.add_row(part, *(str(count) if count else '-' for count in counts))
-        console = Console(file=StringIO(), width=100, color_system=None)
-        console.print(table)
-        lines = [f'{self.name}: {self.description.kind}']
-        lines += [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
-        lines += [f'{name}: {change}' for name, change in self.adapted.items()]
-        return '\n'.join([*lines, *self.notes])
-
-
-def _part(name: str) -> str:
-    return name.split('.')[0]
 
 
 def open_weights(source: str | os.PathLike) -> Weights:
@@ -150,18 +90,16 @@ def load_weights(
     misfit = find_misfit(file, described, *may_be_new, new_classes_option)
     if misfit is None:
         given, adapted = adapt(weights, wanted, getattr(model, 'backbone', model))
-        report = LoadReport(weights.name, file, adapted=adapted)
-        _sort(report, given, wanted, new_classes, new_decoder)
-        report.unused += weights.ignored
-        is_other = not (prefix or described.family)
-        misfit = _parameter_misfit(report, given, wanted, prefix, is_other)
+        report = _sorted(weights, given, wanted, new_classes, new_decoder)
+        misfit = _parameter_misfit(report, given, wanted, prefix, described)
     if misfit:
+        held = _with_article(file.kind)
         raise ValueError(
-            f'checkpoint {weights.name} does not fit {model_name}: it holds '
-            f'{_with_article(file.kind)}; {misfit}'
+            f'checkpoint {weights.name} does not fit {model_name}: it holds {held}; {misfit}'
         )
     loaded = {name.removeprefix(prefix): given[name] for name in report.loaded}
     model.load_state_dict(loaded, strict=False)
+    report.adapted = adapted
     report.notes = [*weights.notes, *_what_is_new(report, described)]
     report.notes += find_differences(file, described)
     if show is not None:
@@ -179,7 +117,7 @@ def _prefix_in(weights: Weights, own_names: Mapping) -> str:
 def _checked(prefix: str, weights: Weights) -> str:
     prefix = prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
     if not any(name.startswith(prefix) for name in weights.state_dict):
-        parts = dict.fromkeys(f'{_part(name)}.' for name in weights.state_dict)
+        parts = dict.fromkeys(f'{part_of(name)}.' for name in weights.state_dict)
         raise ValueError(
             f'checkpoint {weights.name} has no parameters under prefix={prefix!r}; expected one of '
             f'{", ".join(list(parts)[:5])}'
@@ -241,14 +179,15 @@ def _final_norm_misfit(report: LoadReport) -> str | None:
     )
 
 
-def _sort(
-    report: LoadReport,
+def _sorted(
+    weights: Weights,
     given: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
     new_classes: bool,
     new_decoder: bool,
-) -> None:
+) -> LoadReport:
     """Say of each parameter of model and file what becomes of it."""
+    report = LoadReport(weights.name, weights.description)
     has_auxiliary = any(name.startswith(_AUXILIARY) for name in given)
     has_decoder = any(name.startswith('decode_head.') for name in given)
     for name, value in wanted.items():
@@ -264,11 +203,13 @@ def _sort(
             or (name.startswith('head.') and new_decoder and 'head.fc.weight' not in given)
         ):
             report.new.append(name)
-    report.unused = [name for name in given if name not in wanted]
+    unused = [name for name in given if name not in wanted]
+    report.unused = [*unused, *weights.ignored]
+    return report
 
 
 def _parameter_misfit(
-    report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, other_network: bool
+    report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, model: Description
 ) -> str | None:
     """Say why parameters that should load do not, with the fix; None where all is well."""
     misfit = (
@@ -278,6 +219,7 @@ def _parameter_misfit(
     )
     if misfit:
         return misfit
+    other_network = not (prefix or model.family)
     problems = _problems(report, given, wanted, prefix, other_network)
     return f'{problems}; {_fix(report, given, wanted, prefix)}' if problems else None
 
