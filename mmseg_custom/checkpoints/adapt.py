@@ -52,8 +52,11 @@ def describe_model(
     description.reduce_labels = dataset_meta.get('reduce_zero_label')
     preprocessor = getattr(model, 'data_preprocessor', None)
     if isinstance(getattr(preprocessor, 'mean', None), Tensor):
-        description.mean = tuple(preprocessor.mean.flatten().tolist())
-        description.std = tuple(preprocessor.std.flatten().tolist())
+        description.mean, description.std = (
+            # As the config has them: float32 keeps seven digits.
+            tuple(float(f'{value:.7g}') for value in numbers.flatten().tolist())
+            for numbers in (preprocessor.mean, preprocessor.std)
+        )
         # mmseg's class and mmengine's name it differently. Pictures are read as BGR.
         converts = getattr(preprocessor, 'channel_conversion', False)
         converts = converts or getattr(preprocessor, '_channel_conversion', False)

@@ -21,13 +21,14 @@ def read_preprocessing(text: str) -> dict:
     dicts = list(_dicts(config))
     model = config.get('model') if isinstance(config.get('model'), dict) else {}
     preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
-    if not isinstance(preprocessor, dict):
-        # MMSegmentation 0.x normalises in the pipeline.
+    is_step = not isinstance(preprocessor, dict)
+    if is_step:
+        # MMSegmentation 0.x normalises in the pipeline, by default in RGB.
         preprocessor = next((step for step in dicts if step.get('type') == 'Normalize'), {})
     mean, std = _numbers(preprocessor.get('mean')), _numbers(preprocessor.get('std'))
-    found = {'image_size': _image_size(model, preprocessor, dicts)}
+    found = {'image_size': _image_size(config, model, preprocessor)}
     if mean and std:
-        in_rgb = preprocessor.get('bgr_to_rgb', preprocessor.get('to_rgb', False))
+        in_rgb = preprocessor.get('bgr_to_rgb', preprocessor.get('to_rgb', is_step))
         found |= {'mean': mean, 'std': std, 'channel_order': 'rgb' if in_rgb else 'bgr'}
     said = {one['reduce_zero_label'] for one in dicts if type(one.get('reduce_zero_label')) is bool}
     if len(said) == 1:
@@ -38,13 +39,14 @@ def read_preprocessing(text: str) -> dict:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _image_size(model: dict, preprocessor: dict, dicts: list[dict]) -> tuple[int, int] | None:
+def _image_size(config: dict, model: dict, preprocessor: dict) -> tuple[int, int] | None:
     """Height and width that a ViT's positions are made for, else those of a training's crops."""
     backbone = model.get('backbone') if isinstance(model.get('backbone'), dict) else {}
-    sizes = [step.get('crop_size') for step in dicts if step.get('type') == 'RandomCrop']
-    if str(backbone.get('type')).endswith('VisionTransformer'):
+    if str(backbone.get('type')).split('.')[-1] == 'VisionTransformer':
         sizes = [backbone.get('img_size')]
     else:
+        crops = [one for one in _dicts(config) if str(one.get('type')).endswith('Crop')]
+        sizes = [one.get('crop_size') for one in (*crops, config)]
         sizes.insert(0, preprocessor.get('size'))
     for size in sizes:
         sides = (size, size) if isinstance(size, int) else _numbers(size)

@@ -207,7 +207,10 @@ def test_a_trained_segformer_becomes_a_folder(tmp_path, images):
 def test_the_config_in_a_checkpoint_says_how_pictures_are_prepared(tmp_path, key):
     source = build(segformer())
     text = """
-model = dict(data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4, 5, 6], bgr_to_rgb=True))
+model = dict(
+    backbone=dict(type='MixVisionTransformer'),
+    data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4, 5, 6], bgr_to_rgb=True),
+)
 train_pipeline = [dict(type='RandomCrop', crop_size=(96, 128)), dict(scale=-1, other=print)]
 train_dataloader = dict(dataset=dict(reduce_zero_label=True, pipeline=train_pipeline))
 """
@@ -219,6 +222,11 @@ train_dataloader = dict(dataset=dict(reduce_zero_label=True, pipeline=train_pipe
     assert found['image_mean'] == pytest.approx([1 / 255, 2 / 255, 3 / 255])
     assert found['image_std'] == pytest.approx([4 / 255, 5 / 255, 6 / 255])
     assert found['do_reduce_labels'] is True
+    # MMSegmentation 0.x, whose steps in a pipeline are its only place for it.
+    text = "data = dict(train=[dict(type='Normalize', mean=[9, 9, 9], std=[3, 3, 3])])"
+    torch.save({'state_dict': source.state_dict(), 'meta': {key: text}}, tmp_path / 'old.pth')
+    found = open_weights(tmp_path / 'old.pth').description
+    assert (found.mean, found.channel_order, found.reduce_labels) == ((9, 9, 9), 'rgb', False)
     # What a data set of this project records weighs more than the text.
     meta |= {'dataset_meta': {'reduce_zero_label': False}}
     torch.save({'state_dict': source.state_dict(), 'meta': meta}, tmp_path / 'y.pth')
