@@ -235,13 +235,15 @@ def _name_difference(file: Description, model: Description) -> str | None:
 def _order_misfit(file: Description, model: Description) -> str | None:
     """Say that the file has the data set's classes in another order; None where it has not.
 
-    Other names alone may be other words for the same classes.
+    Other names alone may be other words for the same classes, and one of them may be a word that
+    the data set has for another class; an order differs in two places at least.
     """
     difference = _name_difference(file, model)
     if difference is None:
         return None
     theirs, ours = _spelled_alike(file.classes), _spelled_alike(model.classes)
-    if not any(name != own and name in ours for name, own in zip(theirs, ours, strict=True)):
+    moved = [name for name, own in zip(theirs, ours, strict=True) if name != own and name in ours]
+    if len(moved) < 2:
         return None
     return (
         f'{difference}, which has the classes in another order, so scores would be of the wrong '

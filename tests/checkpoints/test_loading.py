@@ -304,6 +304,8 @@ def test_class_names_are_compared_with_the_data_set(tmp_path):
     assert load('bed', 'traffic light', 'sky', 'tree', 'road') == []
     (note,) = load('bed', 'traffic light', 'sky', 'plant', 'road')
     assert note == "class names: class 3 is 'tree' in the file, 'plant' in the data set"
+    # One word for two things is no other order.
+    assert len(load('bed', 'traffic light', 'blue sky', 'sky', 'road')) == 1
     swapped = ('bed', 'traffic light', 'tree', 'sky', 'road')
     with pytest.raises(ValueError, match=r"class 2 is 'Sky' .* in another order.*metainfo.classes"):
         load(*swapped)
