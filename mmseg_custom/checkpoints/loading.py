@@ -3,14 +3,15 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from math import isqrt
 
 from torch import Tensor, nn
 
 from mmseg_custom.checkpoints.adapt import PATCH_BIAS, POSITIONS, adapt, describe_model
-from mmseg_custom.checkpoints.comparing import channels_misfit, find_differences, find_misfit
+from mmseg_custom.checkpoints.comparing import find_differences, find_misfit
 from mmseg_custom.checkpoints.formats import convert
 from mmseg_custom.checkpoints.formats.description import Description, Weights
+from mmseg_custom.checkpoints.load_report import LoadReport, part_of
 from mmseg_custom.checkpoints.reading import describe_mismatch, read, shape_of
 
 # Parameters that exist once per class.
@@ -21,67 +22,6 @@ _BACKBONE = 'backbone.'
 _AUXILIARY = 'auxiliary_head.'
 # A ViT of which layers inside are taken has no norm after the last one.
 _FINAL_NORM = 'backbone.ln1.'
-# Sources whose patch embeddings always have a bias.
-_WITH_PATCH_BIAS = ('AugReg', 'timm', 'rstrudel')
-
-
-@dataclass
-class LoadReport:
-    """What became of each parameter, by the names of a segmentor.
-
-    Attributes:
-        name: the file.
-        description: what the file is.
-        loaded: parameters of the model that the file gave.
-        new: parameters of the model that keep their initial values.
-        unused: parameters of the file that the model does not have, by its own names where it does
-            not use them itself.
-        wrong_shape: parameters of the file that were left out because of other classes.
-        adapted: what was changed in loaded parameters to fit.
-        notes: differences that no parameter shows, each with the option that removes it.
-    """
-
-    name: str
-    description: Description
-    loaded: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    wrong_shape: list[str] = field(default_factory=list)
-    adapted: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """The table as text."""
-        from io import StringIO
-
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        columns = {
-            'loaded': self.loaded,
-            'new': self.new,
-            'unused': self.unused,
-            'wrong shape': self.wrong_shape,
-        }
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column('parameters')
-        for column in columns:
-            table.add_column(column, justify='right')
-        parts = dict.fromkeys(_part(name) for names in columns.values() for name in names)
-        for part in parts:
-            counts = [sum(_part(n) == part for n in names) for names in columns.values()]
-            table.add_row(part, *(str(count) if count else '-' for count in counts))
-        console = Console(file=StringIO(), width=100, color_system=None)
-        console.print(table)
-        lines = [f'{self.name}: {self.description.kind}']
-        lines += [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
-        lines += [f'{name}: {change}' for name, change in self.adapted.items()]
-        return '\n'.join([*lines, *self.notes])
-
-
-def _part(name: str) -> str:
-    return name.split('.')[0]
 
 
 def open_weights(source: str | os.PathLike) -> Weights:
@@ -110,6 +50,7 @@ def load_weights(
     show: Callable[[str], None] | None = print,
     prefix: str | None = None,
     new_classes_option: str = '--cfg-options new_classes=True',
+    dataset_meta: Mapping | None = None,
 ) -> LoadReport:
     """Load a checkpoint of any known source into a model, or fail without changing it.
 
@@ -128,6 +69,9 @@ def load_weights(
         prefix: what the names of the model's parameters begin with in the file, by our names, such
             as ``decode_head.``; None finds out whether it is a backbone.
         new_classes_option: how messages say what sets ``new_classes``.
+        dataset_meta: ``metainfo`` of the data set at hand, whose ``classes`` and
+            ``reduce_zero_label`` are compared with the file's. Its classes in another order are an
+            error, unless something may be new: a training learns them.
 
     Returns:
         What was loaded, is new, unused, or of a wrong shape.
@@ -138,52 +82,29 @@ def load_weights(
             names what to change.
     """
     weights = source if isinstance(source, Weights) else open_weights(source)
-    own_names = model.state_dict()
+    file, own_names = weights.description, model.state_dict()
     prefix = _prefix_in(weights, own_names) if prefix is None else _checked(prefix, weights)
     wanted = {f'{prefix}{name}': value for name, value in own_names.items()}
-    described = describe_model(model, prefix)
-    misfit = find_misfit(
-        weights.description, described, new_classes, new_decoder, new_classes_option
-    )
-    if not (new_channels or prefix):
-        misfit = misfit or channels_misfit(weights.description, described)
-    backbone = getattr(model, 'backbone', model)
-    given, adapted = adapt(
-        weights.state_dict, wanted, backbone, weights.description.source in _WITH_PATCH_BIAS
-    )
-    report = LoadReport(weights.name, weights.description, adapted=adapted)
-    _sort(report, given, wanted, new_classes, new_decoder)
-    report.unused += weights.ignored
-    problems = _problems(
-        report, given, wanted, prefix, other_network=not (prefix or described.family)
-    )
-    misfit = misfit or _patch_bias_misfit(given, wanted) or _final_norm_misfit(report)
-    if misfit or problems:
-        reason = misfit or f'{problems}; {_fix(own_names, weights)}'
+    described = describe_model(model, prefix, dataset_meta)
+    may_be_new = (new_classes, new_decoder, new_channels or bool(prefix))
+    misfit = find_misfit(file, described, *may_be_new, new_classes_option)
+    if misfit is None:
+        given, adapted = adapt(weights, wanted, getattr(model, 'backbone', model))
+        report = _sorted(weights, given, wanted, new_classes, new_decoder)
+        misfit = _parameter_misfit(report, given, wanted, prefix, described)
+    if misfit:
+        held = _with_article(file.kind)
         raise ValueError(
-            f'checkpoint {weights.name} does not fit {model_name}: it holds '
-            f'{_with_article(weights.description.kind)}; {reason}'
+            f'checkpoint {weights.name} does not fit {model_name}: it holds {held}; {misfit}'
         )
-    model.load_state_dict(
-        {name.removeprefix(prefix): given[name] for name in report.loaded}, strict=False
-    )
-    report.notes = [
-        *_what_is_new(report, described),
-        *find_differences(report.description, described),
-    ]
+    loaded = {name.removeprefix(prefix): given[name] for name in report.loaded}
+    model.load_state_dict(loaded, strict=False)
+    report.adapted = adapted
+    report.notes = [*weights.notes, *_what_is_new(report, described)]
+    report.notes += find_differences(file, described)
     if show is not None:
         show(str(report))
     return report
-
-
-def _fix(own_names: Mapping, weights: Weights) -> str:
-    for part in ('decode_head.', 'head.'):
-        if own_names and all(f'{part}{name}' in weights.state_dict for name in own_names):
-            return f"add prefix='{part}' to its init_cfg"
-    missing = [name for name in own_names if not any(n.endswith(name) for n in weights.state_dict)]
-    if weights.description.family and missing:
-        return 'the file is incomplete, or use the config it was trained with'
-    return 'use the config it was trained with'
 
 
 def _prefix_in(weights: Weights, own_names: Mapping) -> str:
@@ -196,7 +117,7 @@ def _prefix_in(weights: Weights, own_names: Mapping) -> str:
 def _checked(prefix: str, weights: Weights) -> str:
     prefix = prefix if not prefix or prefix.endswith('.') else f'{prefix}.'
     if not any(name.startswith(prefix) for name in weights.state_dict):
-        parts = dict.fromkeys(f'{_part(name)}.' for name in weights.state_dict)
+        parts = dict.fromkeys(f'{part_of(name)}.' for name in weights.state_dict)
         raise ValueError(
             f'checkpoint {weights.name} has no parameters under prefix={prefix!r}; expected one of '
             f'{", ".join(list(parts)[:5])}'
@@ -235,6 +156,19 @@ def _patch_bias_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     )
 
 
+def _positions_misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    if POSITIONS not in given or POSITIONS not in wanted:
+        return None
+    counts = given[POSITIONS].shape[1] - 1, wanted[POSITIONS].shape[1] - 1
+    if counts[0] == counts[1] or isqrt(counts[0]) ** 2 == counts[0]:
+        return None
+    return (
+        f'the file has positions for {counts[0]} patches, which fill no square, and does not say '
+        f'how many rows, the model for {counts[1]}; set model.backbone.img_size to the height and '
+        'width in pixels that the file was trained with'
+    )
+
+
 def _final_norm_misfit(report: LoadReport) -> str | None:
     has_decoder = any(name.startswith(('decode_head.', 'head.')) for name in report.loaded)
     if not has_decoder or not any(name.startswith(_FINAL_NORM) for name in report.unused):
@@ -245,14 +179,15 @@ def _final_norm_misfit(report: LoadReport) -> str | None:
     )
 
 
-def _sort(
-    report: LoadReport,
+def _sorted(
+    weights: Weights,
     given: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
     new_classes: bool,
     new_decoder: bool,
-) -> None:
+) -> LoadReport:
     """Say of each parameter of model and file what becomes of it."""
+    report = LoadReport(weights.name, weights.description)
     has_auxiliary = any(name.startswith(_AUXILIARY) for name in given)
     has_decoder = any(name.startswith('decode_head.') for name in given)
     for name, value in wanted.items():
@@ -268,7 +203,25 @@ def _sort(
             or (name.startswith('head.') and new_decoder and 'head.fc.weight' not in given)
         ):
             report.new.append(name)
-    report.unused = [name for name in given if name not in wanted]
+    unused = [name for name in given if name not in wanted]
+    report.unused = [*unused, *weights.ignored]
+    return report
+
+
+def _parameter_misfit(
+    report: LoadReport, given: Mapping, wanted: Mapping, prefix: str, model: Description
+) -> str | None:
+    """Say why parameters that should load do not, with the fix; None where all is well."""
+    misfit = (
+        _patch_bias_misfit(given, wanted)
+        or _positions_misfit(given, wanted)
+        or _final_norm_misfit(report)
+    )
+    if misfit:
+        return misfit
+    other_network = not (prefix or model.family)
+    problems = _problems(report, given, wanted, prefix, other_network)
+    return f'{problems}; {_fix(report, given, wanted, prefix)}' if problems else None
 
 
 def _problems(
@@ -293,3 +246,14 @@ def _problems(
             if k not in left_out and not (k.endswith('num_batches_tracked') and k not in given)
         },
     )
+
+
+def _fix(report: LoadReport, given: Mapping, wanted: Mapping, prefix: str) -> str:
+    own_names = [name.removeprefix(prefix) for name in wanted]
+    for part in ('decode_head.', 'head.'):
+        if own_names and all(f'{part}{name}' in given for name in own_names):
+            return f"add prefix='{part}' to its init_cfg"
+    missing = [name for name in own_names if not any(n.endswith(name) for n in given)]
+    if report.description.family and missing:
+        return 'the file is incomplete, or use the config it was trained with'
+    return 'use the config it was trained with'

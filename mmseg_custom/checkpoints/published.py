@@ -7,7 +7,6 @@ of it. Sources: ``metafile.yaml`` of MMSegmentation's ``configs/segformer`` and
 conversions), and NVIDIA's model pages at Hugging Face.
 """
 
-import difflib
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
@@ -325,9 +324,3 @@ def find(name: str) -> Published | None:
 def trained_with(config: str) -> Published | None:
     """The whole model that was trained with a config, given by its path below ``configs/``."""
     return next((entry for entry in PUBLISHED.values() if entry.config == config), None)
-
-
-def nearest_names(name: str, cutoff: float = 0.5) -> list[str]:
-    """Names of the table that are spelt most like ``name``, at most three; ``cutoff`` is 0 to 1."""
-    known = {entry.lower(): entry for entry in PUBLISHED}
-    return [known[near] for near in difflib.get_close_matches(name.lower(), known, 3, cutoff)]

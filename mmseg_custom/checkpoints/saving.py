@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from mmseg_custom.checkpoints.formats.description import Weights
-from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
+from mmseg_custom.checkpoints.formats.openmmlab import CONFIG_TEXT_KEY, DESCRIPTION_KEY
 from mmseg_custom.writing import write_atomically
 
-CONFIG_TEXT_KEY = 'config_text'
 SUFFIXES = ('.pth', '.safetensors')
 
 

@@ -10,7 +10,8 @@ from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 
 from mmseg_custom.checkpoints.download import DownloadError, download
-from mmseg_custom.checkpoints.published import PUBLISHED, Licence, Published, find, nearest_names
+from mmseg_custom.checkpoints.published import PUBLISHED, Licence, Published, find
+from mmseg_custom.messages import did_you_mean
 
 WEIGHTS_FOLDER_VARIABLE = 'MMSEG_CUSTOM_WEIGHTS'
 URL_PREFIXES = ('http://', 'https://')
@@ -49,13 +50,13 @@ def resolve(source: str | os.PathLike) -> Path:
     if path.exists():
         return path
     is_file = path.suffix in SUFFIXES
-    near = nearest_names(path.stem, 0.8) if is_file else nearest_names(text)
-    hint = f'; did you mean {" or ".join(near)}?' if near else ''
-    if is_file or (len(path.parts) > 1 and not near):
-        raise FileNotFoundError(f'checkpoint {path} does not exist{hint}')
+    name, cutoff = (path.stem, 0.8) if is_file else (text, 0.5)
+    hint = did_you_mean(name.lower(), {known.lower(): known for known in PUBLISHED}, 3, cutoff)
+    if is_file or (len(path.parts) > 1 and not hint):
+        raise FileNotFoundError(f'checkpoint {path} does not exist{hint and f"; {hint}"}')
     raise ValueError(
-        f"'{text}' is neither a file, a folder nor the name of published weights"
-        f'{hint or "; docs/model_zoo.md lists the names"}'
+        f"'{text}' is neither a file, a folder nor the name of published weights; "
+        f'{hint or "docs/model_zoo.md lists the names"}'
     )
 
 

@@ -14,12 +14,7 @@ from torch import Tensor, nn
 from mmseg_custom.checkpoints.formats.description import Description, Weights
 from mmseg_custom.checkpoints.formats.huggingface import EPS, HUB_ENTRIES, MODEL_ENTRIES
 from mmseg_custom.checkpoints.formats.naming import from_ours
-from mmseg_custom.checkpoints.image_processor import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ImageProcessor,
-    write_processor,
-)
+from mmseg_custom.checkpoints.image_processor import ImageProcessor, write_processor
 from mmseg_custom.checkpoints.loading import open_weights
 from mmseg_custom.checkpoints.saving import write_folder
 
@@ -46,19 +41,25 @@ def _renamed(state_dict, entries) -> dict[str, Tensor]:
     return renamed
 
 
-def write_huggingface(source: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
+def write_huggingface(
+    source: str | os.PathLike, folder: str | os.PathLike, **preprocessing
+) -> list[str]:
     """Write ``config.json``, ``model.safetensors`` and ``preprocessor_config.json``.
 
     Args:
         source: a checkpoint of a SegFormer with the MLP decoder, or of MiT with a classifier.
         folder: a new folder, for ``from_pretrained``.
+        **preprocessing: ``mean``, ``std``, ``image_size`` or ``reduce_labels`` as in
+            :class:`~mmseg_custom.checkpoints.formats.description.Description`, where the checkpoint
+            does not say them; None counts as not given.
 
     Returns:
         Lines on what differs from the model that it was.
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it cannot be read, or transformers has no such model.
+        ValueError: it cannot be read, transformers has no such model, or neither the checkpoint nor
+            the caller says how pictures and labels are prepared.
         FileExistsError: the folder holds something already.
         OSError: it cannot be written; nothing is left of it.
     """
@@ -77,12 +78,10 @@ def write_huggingface(source: str | os.PathLike, folder: str | os.PathLike) -> l
             'size, or a checkpoint that tools/train.py of this release or a converter wrote'
         )
     tensors = _renamed(weights.state_dict, HUB_ENTRIES)
-    processor = ImageProcessor(
-        mean=description.mean or tuple(255 * value for value in IMAGENET_MEAN),
-        std=description.std or tuple(255 * value for value in IMAGENET_STD),
-        size=description.image_size,
-        reduce_labels=bool(description.reduce_labels),
-    )
+    for key, value in preprocessing.items():
+        if value is not None:
+            setattr(description, key, value)
+    processor = _processor(description, weights.name)
     files = {
         'config.json': _json(_config(description, weights)),
         'preprocessor_config.json': _json(write_processor(processor)),
@@ -92,6 +91,39 @@ def write_huggingface(source: str | os.PathLike, folder: str | os.PathLike) -> l
     }
     write_folder(Path(folder).expanduser(), files)
     return _differences(description)
+
+
+def _processor(description: Description, name: str) -> ImageProcessor:
+    """The image processor that prepares pictures as the checkpoint was trained."""
+    if description.channel_order == 'bgr':
+        raise ValueError(
+            f"{name} takes BGR pictures, transformers' SegFormer RGB; train with "
+            'model.data_preprocessor.bgr_to_rgb=True'
+        )
+    classifies = description.head == 'classification'
+    reduce_labels = False if classifies else description.reduce_labels
+    said = {
+        '--mean': description.mean,
+        '--std': description.std,
+        '--reduce-zero-label': reduce_labels,
+    }
+    missing = [option for option, value in said.items() if value is None]
+    if missing:
+        raise ValueError(
+            f'{name} does not say how its pictures and labels were prepared; add '
+            f'{" and ".join(missing)} as in the config that it was trained with'
+        )
+    if len(description.mean) != len(description.std) or len(description.mean) not in (
+        1,
+        description.in_channels,
+    ):
+        raise ValueError(
+            f'expected a mean and std of {description.in_channels} channels, got '
+            f'{len(description.mean)} and {len(description.std)} numbers'
+        )
+    return ImageProcessor(
+        description.mean, description.std, description.image_size, reduce_labels=reduce_labels
+    )
 
 
 def _differences(description: Description) -> list[str]:

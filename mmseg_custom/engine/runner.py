@@ -147,9 +147,17 @@ class Runner(ResumableRunner):
                 new_channels=training,
                 model_name=name,
                 show=self.logger.info,
+                dataset_meta=self._dataset_meta(),
             )
         self._has_loaded = True
         return checkpoint
+
+    def _dataset_meta(self) -> dict:
+        """What is known of the data set that is about to be trained or tested on."""
+        loops = (self._train_loop, self._val_loop, self._test_loop)
+        loaders = (getattr(loop, 'dataloader', None) for loop in loops)
+        dataset = next((loader.dataset for loader in loaders if loader is not None), None)
+        return getattr(dataset, 'metainfo', None) or {}
 
     def save_checkpoint(self, *args, meta: dict | None = None, **kwargs) -> None:
         """Save as mmengine does, with what no parameter shows: heads, epsilons, normalisation."""

@@ -53,7 +53,10 @@ def test_to_hugging_face_and_back(tmp_path, capsys):
     theirs.save_pretrained(tmp_path / 'theirs')
     run('hf2mmseg', tmp_path / 'theirs', tmp_path / 'x.pth')
     assert 'model.decode_head.type=SegformerMLPHead' in capsys.readouterr().out
-    run('mmseg2hf', tmp_path / 'x.pth', tmp_path / 'again')
+    options = ('--reduce-zero-label', 'False', '--image-size', 64, 96)
+    run('mmseg2hf', tmp_path / 'x.pth', tmp_path / 'again', *options)
+    processor = transformers.SegformerImageProcessor.from_pretrained(tmp_path / 'again')
+    assert processor.do_reduce_labels is False and processor.size['width'] == 96
     again = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'again')
     for name, value in theirs.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name

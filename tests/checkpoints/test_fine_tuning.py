@@ -132,6 +132,7 @@ def test_quick_start_from_weights(tmp_path, data_root, run_tool, case):
     assert saved.source == 'this project' and saved.classes[0] == 'background'
     # What no parameter shows was recorded.
     assert saved.heads and saved.eps and saved.mean
+    assert saved.image_size and saved.channel_order == 'rgb' and saved.reduce_labels is False
 
 
 def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool):

@@ -6,7 +6,7 @@ import torch
 from generated_weights import assert_close, augreg_arrays, build, save, segformer, segmenter, vit
 from reference_networks import NVlabsMiT, NVlabsSegFormer, TimmViT, randomised
 
-from mmseg_custom.checkpoints.adapt import change_channels, resize_positions
+from mmseg_custom.checkpoints.adapt import change_channels, describe_model, resize_positions
 from mmseg_custom.checkpoints.comparing import options_of
 from mmseg_custom.checkpoints.loading import load_weights
 from mmseg_custom.engine.config import load_config
@@ -187,7 +187,44 @@ def test_positions_are_resized_as_the_config_says(tmp_path, mode):
     assert torch.equal(model.pos_embed[:, 1:], wanted.flatten(2).transpose(1, 2))
     assert torch.equal(model.pos_embed[:, :1], network.pos_embed[:, :1])
     assert report.adapted == {'backbone.pos_embed': f'resized from 4x4 to 6x8 patches ({mode})'}
-    assert resize_positions(torch.zeros(1, 13, 3), (4, 4), mode) is None
+
+
+@pytest.mark.parametrize('meta', ['recorded', 'config', 'nothing'])
+@pytest.mark.parametrize('size', [(16, 64), (32, 64)], ids=['as many as a square', 'no square'])
+def test_positions_of_pictures_that_are_no_square(tmp_path, size, meta):
+    source = randomised(build(vit(img_size=size)))
+    texts = {
+        'recorded': {'mmseg_custom': describe_model(source, 'backbone.').as_dict()},
+        'config': {
+            'cfg': f"model = dict(backbone=dict(type='VisionTransformer', img_size={size}))"
+        },
+    }
+    path = save(source, tmp_path / 'x.pth', meta=texts.get(meta, {}))
+    same = build(vit(img_size=size))
+    assert load_weights(same, path).adapted == {}
+    assert torch.equal(same.pos_embed, source.pos_embed)
+    model = build(vit(img_size=(32, 48)))
+    old = (size[0] // 8, size[1] // 8)
+    if meta == 'nothing' and size == (32, 64):
+        with pytest.raises(ValueError, match='32 patches, which fill no square.*backbone.img_size'):
+            load_weights(model, path)
+        return
+    old = (4, 4) if meta == 'nothing' else old
+    report = load_weights(model, path)
+    change = f'resized from {old[0]}x{old[1]} to 4x6 patches (bicubic)'
+    assert report.adapted == {'backbone.pos_embed': change}
+    wanted = resize_positions(source.pos_embed, old, (4, 6), 'bicubic')
+    assert torch.equal(model.pos_embed, wanted)
+    # As many positions in another arrangement are not the same.
+    changed = load_weights(build(vit(img_size=(64, size[0] * size[1] // 64))), path).adapted
+    assert bool(changed) == (meta != 'nothing')
+
+
+def test_recorded_pictures_of_another_file(tmp_path):
+    meta = {'mmseg_custom': {'image_size': [64, 64]}}
+    path = save(build(vit()), tmp_path / 'x.pth', meta=meta)
+    with pytest.raises(ValueError, match=r'64x64 pixels .* 8x8 patches, but .* for 16;'):
+        load_weights(build(vit()), path)
 
 
 @pytest.mark.parametrize(('channels', 'verb'), [(1, 'averaged'), (2, 'averaged'), (5, 'inflated')])
@@ -237,14 +274,46 @@ def test_normalisation_of_nvlabs_is_compared(nvlabs):
 
 
 def test_recorded_epsilons_are_compared(tmp_path):
-    from mmseg_custom.checkpoints.adapt import describe_model
-
     source = build(segformer())
     meta = {'mmseg_custom': describe_model(source).as_dict()}
     path = save(source, tmp_path / 'x.pth', meta=meta)
     assert load_weights(build(segformer()), path).notes == []
     (note,) = load_weights(build(segformer(norm_cfg=dict(type='LN', eps=1e-3))), path).notes
     assert 'norm 1e-06 in the file, 0.001 in the model' in note
+
+
+def test_label_zero_is_compared_with_the_data_set(tmp_path):
+    meta = {'dataset_meta': {'classes': tuple('abcde'), 'reduce_zero_label': True}}
+    path = save(build(segformer()), tmp_path / 'x.pth', meta=meta)
+    (note,) = load_weights(
+        build(segformer()), path, dataset_meta={'reduce_zero_label': False}
+    ).notes
+    assert note.startswith('labels: 0 is ignored in the file, is a class in the data set')
+    assert not load_weights(build(segformer()), path, dataset_meta=meta['dataset_meta']).notes
+
+
+def test_class_names_are_compared_with_the_data_set(tmp_path):
+    meta = {'dataset_meta': {'classes': ('bed ', 'traffic_light', 'Sky', 'tree', 'road')}}
+    path = save(build(segformer()), tmp_path / 'x.pth', meta=meta)
+
+    def load(*classes, **options):
+        model = build(segformer(num_classes=len(classes)))
+        return load_weights(model, path, dataset_meta={'classes': classes}, **options).notes
+
+    # Case and separators do not count.
+    assert load('bed', 'traffic light', 'sky', 'tree', 'road') == []
+    (note,) = load('bed', 'traffic light', 'sky', 'plant', 'road')
+    assert note == "class names: class 3 is 'tree' in the file, 'plant' in the data set"
+    # One word for two things is no other order.
+    assert len(load('bed', 'traffic light', 'blue sky', 'sky', 'road')) == 1
+    swapped = ('bed', 'traffic light', 'tree', 'sky', 'road')
+    with pytest.raises(ValueError, match=r"class 2 is 'Sky' .* in another order.*metainfo.classes"):
+        load(*swapped)
+    # A training learns them anew.
+    (note,) = load(*swapped, new_decoder=True)
+    assert note == "class names: class 2 is 'Sky' in the file, 'tree' in the data set"
+    notes = load('a', 'b', new_classes=True)
+    assert notes == ['the classifier is new: the file has 5 classes, the model 2']
 
 
 def test_the_printed_options_give_the_numbers(nvlabs):

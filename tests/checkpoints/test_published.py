@@ -11,7 +11,7 @@ from config_leaves import CONFIG_DIR, fill_class_counts
 from mmengine.config import Config
 
 from mmseg_custom.benchmark.named_models import build
-from mmseg_custom.checkpoints.published import NVIDIA, PUBLISHED, find, nearest_names, trained_with
+from mmseg_custom.checkpoints.published import NVIDIA, PUBLISHED, find, trained_with
 from mmseg_custom.checkpoints.sources import HASH_IN_NAME
 from mmseg_custom.engine.config import drop_pretrained, load_config
 
@@ -66,11 +66,6 @@ def test_all_sizes_are_there():
     for size in ('tiny', 'small', 'base', 'large'):
         assert PUBLISHED[f'vit_{size}_p16_384_npz'].file_name.endswith('-res_384.npz')
         assert f'segmenter_vit-{size[0]}_mask_ade20k' in PUBLISHED
-
-
-def test_nearest_names():
-    assert nearest_names('Mit_B3')[0] == 'mit_b3'
-    assert nearest_names('nothing like it') == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmseg_custom.checkpoints.formats.description import Weights
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
+from mmseg_custom.checkpoints.formats.timm import picture_size
 from mmseg_custom.checkpoints.image_processor import HALF
 
 EPS = {'norm': 1e-6}
@@ -103,6 +104,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, {})
     description = weights.description
     description.source, description.eps = 'AugReg', dict(EPS)
+    description.image_size = picture_size(weights)
     # Pictures are scaled to -1..1.
     (description.mean, description.std), description.heads = HALF, (heads,)
     weights.ignored = [name for name in tensors if name.startswith('pre_logits/')]

@@ -48,9 +48,11 @@ class Description:
             of the backbone) and ``head_norm``; empty where the file does not tell.
         classes: names of the classes.
         palette: their colours, (red, green, blue) in 0..255.
-        mean: subtracted from RGB pixels in 0..255.
+        mean: subtracted from pixels in 0..255, in the order of the channels.
         std: by which they are divided then.
-        image_size: height and width in pixels that it was trained or is tested with.
+        channel_order: of the pictures that the network takes, ``rgb`` or ``bgr``; None is ``rgb``.
+        image_size: height and width in pixels that a ViT's positions are made for, or that MiT was
+            trained or is tested with; None where it is not said.
         reduce_labels: whether label 0 is ignored and the others count from 1.
     """
 
@@ -71,6 +73,7 @@ class Description:
     palette: tuple[tuple[int, ...], ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    channel_order: str | None = None
     image_size: tuple[int, int] | None = None
     reduce_labels: bool | None = None
 
@@ -120,6 +123,40 @@ def _name_in(table: Mapping[str, tuple], size: tuple) -> str | None:
     return next((name for name, known in table.items() if known == size), None)
 
 
+def check_side_file(name: str, said: Mapping, found: Mapping) -> None:
+    """Compare what a file beside the weights says with what the tensors are.
+
+    Args:
+        name: of the small file.
+        said: its values; what it does not have is not compared.
+        found: the tensors' values by the same names; None where they do not tell.
+
+    Raises:
+        ValueError: it belongs to other weights.
+    """
+    for key, value in found.items():
+        claimed = _tuples(said.get(key))
+        if None not in (claimed, value) and claimed != value:
+            raise ValueError(
+                f'{name} has {key}: {said[key]}, but the tensors have '
+                f'{list(value) if isinstance(value, tuple) else value}; take the {name} of this '
+                'checkpoint'
+            )
+
+
+def check_heads(heads: tuple[int, ...], dims: tuple[int, ...], name: str) -> None:
+    """Raise ``ValueError`` where the channels of a stage cannot be split into that many heads."""
+    fits = len(heads) == len(dims) and all(
+        isinstance(number, int) and number > 0 and dim % number == 0
+        for number, dim in zip(heads, dims, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f'{name} has {list(heads)} attention heads, but the tensors have {list(dims)} '
+            f'channels, which they do not divide; take the {name} of this checkpoint'
+        )
+
+
 def _tuples(value):
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
@@ -132,7 +169,9 @@ class Weights:
         state_dict: parameters by the names of a segmentor here: ``backbone.*``, ``decode_head.*``,
             or ``head.*`` for a classifier.
         description: what they are.
-        ignored: names that the source has but does not use itself.
+        ignored: names that the source has but does not use itself, or that have no counterpart
+            here.
+        notes: what was changed beside names and layout.
         meta: ``meta`` of an OpenMMLab file.
         name: how messages call the file.
         content: everything the file holds, in its own form.
@@ -141,6 +180,7 @@ class Weights:
     state_dict: dict[str, Tensor]
     description: Description
     ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     meta: dict = field(default_factory=dict)
     name: str = ''
     content: dict = field(default_factory=dict)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmseg_custom.checkpoints.formats.description import Weights
+from mmseg_custom.checkpoints.formats.description import Weights, check_heads, check_side_file
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
@@ -112,7 +112,8 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
 
     Raises:
         ValueError: there are parameters that transformers' SegFormer does not have, or its
-            ``config.json`` asks for an activation that MiT does not have here.
+            ``config.json`` asks for an activation that MiT does not have here, or the files beside
+            it belong to other weights.
     """
     if not any(name.startswith('segformer.') for name in tensors):
         # ``SegformerModel``: the encoder alone.
@@ -131,18 +132,49 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     config = metadata.get('config') or {}
     if config.get('hidden_act', 'gelu') != 'gelu':
         raise ValueError(f"config.json has hidden_act='{config['hidden_act']}', expected 'gelu'")
+    _compare(config, weights)
     if config.get('num_attention_heads'):
         description.heads = tuple(config['num_attention_heads'])
+        check_heads(description.heads, description.dims, 'config.json')
     description.strides = tuple(config.get('strides') or ())
     description.classes = _class_names(config.get('id2label') or {}, description.num_classes)
     if 'preprocessor' in metadata:
         found = read_processor(metadata['preprocessor'])
+        if {len(found.mean), len(found.std)} - {1, description.in_channels}:
+            raise ValueError(
+                f'preprocessor_config.json has image_mean of {len(found.mean)} channels and '
+                f'image_std of {len(found.std)}, but the tensors take {description.in_channels}; '
+                'take the preprocessor_config.json of this checkpoint'
+            )
         description.mean, description.std = found.mean, found.std
         description.image_size, description.reduce_labels = found.size, found.reduce_labels
     elif description.in_channels == 3:
         # The image processor's default.
         description.mean, description.std = IMAGENET
     return weights
+
+
+def _compare(config: Mapping, weights: Weights) -> None:
+    """Raise where ``config.json`` belongs to other weights."""
+    found, tensors = weights.description, weights.state_dict
+    stages = range(len(found.dims))
+    sides = [tensors[f'backbone.layers.{stage}.0.projection.weight'].shape[2] for stage in stages]
+    reductions = [tensors.get(f'backbone.layers.{stage}.1.0.attn.sr.weight') for stage in stages]
+    shapes = {
+        'depths': found.depths,
+        'hidden_sizes': found.dims,
+        'num_channels': found.in_channels,
+        'patch_sizes': tuple(sides),
+        'sr_ratios': tuple(1 if one is None else one.shape[2] for one in reductions),
+        'decoder_hidden_size': found.width,
+    }
+    check_side_file('config.json', config, shapes)
+    labels = config.get('id2label')
+    if labels and found.num_classes not in (None, len(labels)):
+        raise ValueError(
+            f'config.json names {len(labels)} classes (id2label), but the tensors have '
+            f'{found.num_classes}; take the config.json of this checkpoint'
+        )
 
 
 def _class_names(labels: Mapping, num_classes: int | None) -> tuple[str, ...] | None:

@@ -74,7 +74,7 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     weights = describe_ours(renamed, metadata)
     weights.description.source = 'NVlabs'
     weights.description.eps = dict(EPS)
-    if weights.description.in_channels == 3:
+    if weights.description.in_channels == 3 and weights.description.mean is None:
         weights.description.mean, weights.description.std = IMAGENET
     weights.ignored = ignored
     return weights

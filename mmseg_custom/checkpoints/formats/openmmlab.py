@@ -2,11 +2,12 @@
 
 A full model is ``{'state_dict': {'backbone.*', 'decode_head.*'}, 'meta': ...}``, a backbone the
 same without the first part of the names. ``meta.mmseg_custom`` is the description that our
-converters record; the epsilons of layer norms are known only from there.
+converters and runs record; the epsilons of layer norms are known only from there. Normalisation and
+labels are also read from the text of the run's config and from ``meta.dataset_meta``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -15,9 +16,18 @@ from mmseg_custom.checkpoints.formats.description import (
     VIT_SIZES,
     Description,
     Weights,
+    check_heads,
 )
+from mmseg_custom.checkpoints.recorded_config import read_preprocessing
 
 DESCRIPTION_KEY = 'mmseg_custom'
+# Where the text of the config is: in our and mmengine's runs, MMSegmentation 0.x, converted files.
+CONFIG_TEXT_KEY = 'config_text'
+CONFIG_KEYS = ('cfg', 'config', CONFIG_TEXT_KEY)
+_RECORDED = (
+    *('heads', 'decoder_heads', 'strides', 'eps'),
+    *('mean', 'std', 'channel_order', 'image_size', 'reduce_labels'),
+)
 _HEAD_PARTS = {
     'decode_head.linear_c1.proj.weight': 'mlp',
     'decode_head.fusion_conv.conv.weight': 'conv',
@@ -46,24 +56,43 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     if isinstance(recorded, Mapping):
         recorded = Description.from_dict(recorded)
         description.source = recorded.source or 'this project'
-        for key in (
-            'heads',
-            'decoder_heads',
-            'strides',
-            'eps',
-            'mean',
-            'std',
-            'image_size',
-            'reduce_labels',
-        ):
-            value = getattr(recorded, key)
-            if value not in (None, (), {}):
-                setattr(description, key, value)
         if not description.has_decoder:
             # A backbone alone: only the recorded number says what it was trained on.
             description.num_classes = description.num_classes or recorded.num_classes
+    for key, value in {**_said_by_the_run(meta), **_said_by(recorded)}.items():
+        setattr(description, key, value)
+    if description.family and description.heads:
+        check_heads(description.heads, description.dims, 'recorded description')
+    if description.family == 'vit' and description.image_size is not None:
+        check_picture_size(description.image_size, tensors, description.patch_size)
     description.classes, description.palette = _classes(meta)
     return Weights(dict(tensors), description)
+
+
+def check_picture_size(size: Sequence[int], tensors: Mapping, patch_size: int) -> None:
+    """Raise ``ValueError`` where a ViT's positions are for pictures of another size."""
+    count = tensors['backbone.pos_embed'].shape[1] - 1
+    rows, columns = (side // patch_size for side in size)
+    if rows * columns != count:
+        raise ValueError(
+            f'pictures of {size[0]}x{size[1]} pixels are recorded, which are {rows}x{columns} '
+            f'patches, but the tensors have positions for {count}; one of them is of another file'
+        )
+
+
+def _said_by(recorded: Description | None) -> dict:
+    """What a converter or a run of ours recorded, and the tensors do not tell."""
+    found = {key: getattr(recorded, key, None) for key in _RECORDED}
+    return {key: value for key, value in found.items() if value not in (None, (), {})}
+
+
+def _said_by_the_run(meta: Mapping) -> dict:
+    """Preprocessing by the text of the run's config and by the data set that it was trained on."""
+    texts = (meta.get(key) for key in CONFIG_KEYS)
+    text = next((one for one in texts if isinstance(one, str)), None)
+    found = read_preprocessing(text) if text else {}
+    reduce_labels = (meta.get('dataset_meta') or {}).get('reduce_zero_label')
+    return found if reduce_labels is None else {**found, 'reduce_labels': bool(reduce_labels)}
 
 
 def _is_backbone(names: Mapping[str, object]) -> bool:
@@ -119,9 +148,6 @@ def _describe_vit(description: Description, shapes: Shapes) -> None:
     description.dims = (width,)
     description.depths = (_count(shapes, r'layers\.(\d+)\.'),)
     description.in_channels, description.patch_size = in_channels, patch_size
-    side = round((shapes['pos_embed'][1] - 1) ** 0.5)
-    if side * side == shapes['pos_embed'][1] - 1:
-        description.image_size = (side * patch_size, side * patch_size)
     if (description.depths[0], width) in VIT_SIZES.values():
         description.heads = (width // 64,)
 

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmseg_custom.checkpoints.formats.description import Weights
+from mmseg_custom.checkpoints.formats.description import Weights, check_heads, check_side_file
 from mmseg_custom.checkpoints.formats.naming import Entry
 from mmseg_custom.checkpoints.formats.naming import to_ours as rename
 from mmseg_custom.checkpoints.formats.openmmlab import to_ours as describe_ours
-from mmseg_custom.checkpoints.formats.timm import encoder_entries, layer_entries, refuse_unknown
+from mmseg_custom.checkpoints.formats.timm import (
+    encoder_entries,
+    layer_entries,
+    picture_size,
+    refuse_unknown,
+)
 from mmseg_custom.checkpoints.image_processor import HALF, IMAGENET
 
 EPS = {'norm': 1e-5, 'head_norm': 1e-5}
@@ -30,6 +35,7 @@ ENTRIES = (
     Entry('decode_head.mask_norm.{kind}', 'decoder.mask_norm.{kind}'),
     Entry('decode_head.conv_seg.{kind}', 'decoder.head.{kind}', 'linear'),
 )
+_LAYERS = 'decode_head.layers.'
 # The encoder's classifier, which the segmentor never calls.
 _UNUSED = ('encoder.head.weight', 'encoder.head.bias')
 
@@ -54,13 +60,20 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
             'a Segmenter of rstrudel needs its variant.yml, which names the number of heads and '
             'the normalisation; put it into the same folder'
         )
+    if 'encoder.dist_token' in tensors:
+        raise ValueError(
+            'a Segmenter on a distilled DeiT, whose second token (encoder.dist_token) takes part '
+            'in every layer and has no counterpart here; take a Segmenter with a ViT encoder '
+            '(seg_tiny_mask to seg_large_mask), or train from the encoder of the DeiT itself'
+        )
     ignored = [name for name in _UNUSED if name in tensors]
     renamed, unknown = rename({k: v for k, v in tensors.items() if k not in ignored}, ENTRIES)
     refuse_unknown(unknown, 'rstrudel/segmenter')
     weights = describe_ours(renamed, {})
     description = weights.description
     network = variant.get('net_kwargs') or {}
-    _compare(network, description)
+    description.image_size = picture_size(weights, network.get('image_size'))
+    _compare(network, weights)
     description.source, description.eps, weights.ignored = 'rstrudel', dict(EPS), ignored
     if description.head != 'mask':
         description.eps = {'norm': EPS['norm']}
@@ -78,19 +91,25 @@ def to_ours(tensors: Mapping[str, Tensor], metadata: Mapping) -> Weights:
     return weights
 
 
-def _compare(network: Mapping, description) -> None:
+def _compare(network: Mapping, weights: Weights) -> None:
     """Raise where ``variant.yml`` belongs to another file."""
+    if 'n_heads' not in network:
+        raise ValueError('variant.yml has no net_kwargs.n_heads; take the one of this checkpoint')
+    description = weights.description
     found = {
         'n_layers': description.depths[0],
         'd_model': description.dims[0],
         'patch_size': description.patch_size,
         'n_cls': description.num_classes,
+        'image_size': description.image_size,
     }
-    if 'n_heads' not in network:
-        raise ValueError('variant.yml has no net_kwargs.n_heads; take the one of this checkpoint')
-    for key, value in found.items():
-        if network.get(key, value) != value:
-            raise ValueError(
-                f'variant.yml has {key}: {network[key]}, but the tensors have {value}; take the '
-                'variant.yml of this checkpoint'
-            )
+    check_side_file('variant.yml', network, found)
+    check_heads((int(network['n_heads']),), description.dims, 'variant.yml')
+    decoder = network.get('decoder')
+    layers = {name.split('.')[2] for name in weights.state_dict if name.startswith(_LAYERS)}
+    masks = description.head == 'mask'
+    found = {
+        'name': 'mask_transformer' if masks else 'linear',
+        'n_layers': len(layers) if masks else None,
+    }
+    check_side_file('variant.yml', decoder if isinstance(decoder, Mapping) else {}, found)

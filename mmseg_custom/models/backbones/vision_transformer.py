@@ -24,12 +24,11 @@ from mmcv.cnn import is_norm
 from mmseg.models.backbones.vit import VisionTransformer as UpstreamVisionTransformer
 from torch import Tensor, nn
 
-from mmseg_custom.models.backbones.pretrained import load_pretrained
+from mmseg_custom.checkpoints.adapt import resize_positions
+from mmseg_custom.checkpoints.initialising import Pretrained
 from mmseg_custom.models.layers.images import check_images
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
-
-_WITH_ALIGN_CORNERS = ('linear', 'bilinear', 'bicubic', 'trilinear')
 
 
 @MODELS.register_module()
@@ -109,9 +108,18 @@ class VisionTransformer(UpstreamVisionTransformer):
         self._freeze_stages()
 
     def init_weights(self) -> None:
-        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source."""
-        if not load_pretrained(self, self.init_cfg):
+        """Initialise as upstream does; ``Pretrained`` takes checkpoints of any known source.
+
+        Other entries of ``init_cfg`` beside it have no effect: it fills every parameter.
+        """
+        configs = self.init_cfg if isinstance(self.init_cfg, list | tuple) else [self.init_cfg]
+        config = next((one for one in configs if one and one.get('type') == 'Pretrained'), None)
+        if config is None:
             super().init_weights()
+            return
+        Pretrained(**{key: value for key, value in config.items() if key != 'type'})(self)
+        # mmengine would warn of a second initialisation.
+        self.is_init = True
 
     def forward(self, inputs: Tensor) -> tuple[Tensor | list[Tensor], ...]:
         """Encode a batch of images.
@@ -184,17 +192,7 @@ class VisionTransformer(UpstreamVisionTransformer):
         Raises:
             ValueError: ``pos_embed`` does not have ``1 + pos_h * pos_w`` positions.
         """
-        pos_h, pos_w = pos_shape
-        if pos_embed.shape[1] != 1 + pos_h * pos_w:
-            raise ValueError(
-                f'a position embedding for a class token and {pos_h}x{pos_w} patches has '
-                f'{1 + pos_h * pos_w} positions, got {pos_embed.shape[1]}; check img_size and '
-                'patch_size against the checkpoint'
-            )
-        grid = pos_embed[:, 1:].reshape(1, pos_h, pos_w, -1).permute(0, 3, 1, 2)
-        align_corners = False if mode in _WITH_ALIGN_CORNERS else None
-        grid = F.interpolate(grid, tuple(input_shpae), mode=mode, align_corners=align_corners)
-        return torch.cat((pos_embed[:, :1], grid.flatten(2).transpose(1, 2)), dim=1)
+        return resize_positions(pos_embed, pos_shape, input_shpae, mode)
 
     def _to_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor | list[Tensor]:
         """View tokens (N, L, C) as a channels-last map (N, C, h, w)."""

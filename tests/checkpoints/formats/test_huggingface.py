@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
-from generated_weights import assert_close, build, segformer
+from generated_weights import MEAN, STD, assert_close, build, segformer
 from reference_networks import randomised
 
+from mmseg_custom.checkpoints.adapt import describe_model
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.checkpoints.publish import convert_file
 from mmseg_custom.checkpoints.saving import meta_of, serialise
@@ -68,7 +69,7 @@ def test_segmentation_both_ways(tmp_path, images, sizes):
 
     # Through our own file, and back.
     convert_file(tmp_path / 'theirs', tmp_path / 'ours.pth', 'Hugging Face', keep_classifier=True)
-    assert write_huggingface(tmp_path / 'ours.pth', tmp_path / 'back') == []
+    assert write_huggingface(tmp_path / 'ours.pth', tmp_path / 'back', reduce_labels=True) == []
     again = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / 'back')
     assert again.config.id2label == LABELS
     for name, value in theirs.state_dict().items():
@@ -143,6 +144,28 @@ def test_heads_are_read_from_the_config(tmp_path):
         load_weights(ours_for(SMALL), tmp_path / 'theirs')
 
 
+@pytest.mark.parametrize(
+    ('name', 'changes', 'message'),
+    [
+        ('config', {'depths': [2, 2, 2, 2]}, r'depths: \[2, 2, 2, 2\], but .* \[1, 1, 1, 1\]'),
+        ('config', {'hidden_sizes': [8, 8, 8, 8]}, r'hidden_sizes: .* have \[8, 16, 40, 64\]'),
+        ('config', {'num_attention_heads': [3, 2, 5, 8]}, r'\[3, 2, 5, 8\] attention heads'),
+        ('config', {'patch_sizes': [3, 3, 3, 3]}, r'patch_sizes: .* tensors have \[7, 3, 3, 3\]'),
+        ('config', {'sr_ratios': [4, 4, 2, 1]}, r'sr_ratios: .* tensors have \[8, 4, 2, 1\]'),
+        ('config', {'decoder_hidden_size': 256}, r'decoder_hidden_size: 256, but .* have 12;'),
+        ('config', {'id2label': {'0': 'sky'}}, r'config.json names 1 classes .* tensors have 5;'),
+        ('preprocessor_config', {'image_mean': [0.5] * 4}, r'image_mean of 4 channels .* take 3;'),
+    ],
+)
+def test_files_beside_other_weights(tmp_path, name, changes, message):
+    peer().save_pretrained(tmp_path)
+    path = tmp_path / f'{name}.json'
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(content | changes))
+    with pytest.raises(ValueError, match=message):
+        open_weights(tmp_path)
+
+
 def test_strides_are_read_from_the_config(tmp_path):
     peer().save_pretrained(tmp_path / 'theirs')
     config = json.loads((tmp_path / 'theirs/config.json').read_text())
@@ -165,7 +188,11 @@ def test_a_trained_segformer_becomes_a_folder(tmp_path, images):
     opened = open_weights(path)
     opened.description.heads, opened.description.eps = (1, 2, 5, 8), {'norm': 1e-6}
     path.write_bytes(serialise(opened.state_dict, meta_of(opened), '.pth'))
-    (difference,) = write_huggingface(path, tmp_path / 'folder')
+    # Nothing of it says how pictures and labels were prepared, and nothing is guessed.
+    with pytest.raises(ValueError, match='add --mean and --std and --reduce-zero-label'):
+        write_huggingface(path, tmp_path / 'folder')
+    said = dict(mean=MEAN, std=STD, reduce_labels=True)
+    (difference,) = write_huggingface(path, tmp_path / 'folder', **said)
     assert 'eps 1e-06 here, 1e-05 in transformers' in difference
     names = {file.name for file in (tmp_path / 'folder').iterdir()}
     assert names == {'config.json', 'model.safetensors', 'preprocessor_config.json'}
@@ -174,6 +201,51 @@ def test_a_trained_segformer_becomes_a_folder(tmp_path, images):
         wanted = ours(images, mode='tensor')
     # One eps differs by 1e-5.
     assert_close(logits_of(theirs.eval(), images), wanted, 1e-2)
+
+
+@pytest.mark.parametrize('key', ['cfg', 'config'])
+def test_the_config_in_a_checkpoint_says_how_pictures_are_prepared(tmp_path, key):
+    source = build(segformer())
+    text = """
+model = dict(
+    backbone=dict(type='MixVisionTransformer'),
+    data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4, 5, 6], bgr_to_rgb=True),
+)
+train_pipeline = [dict(type='RandomCrop', crop_size=(96, 128)), dict(scale=-1, other=print)]
+train_dataloader = dict(dataset=dict(reduce_zero_label=True, pipeline=train_pipeline))
+"""
+    meta = {'mmseg_custom': {'heads': [1, 2, 5, 8]}, key: text}
+    torch.save({'state_dict': source.state_dict(), 'meta': meta}, tmp_path / 'x.pth')
+    write_huggingface(tmp_path / 'x.pth', tmp_path / 'folder')
+    found = json.loads((tmp_path / 'folder/preprocessor_config.json').read_text())
+    assert found['size'] == {'height': 96, 'width': 128} and found['do_resize']
+    assert found['image_mean'] == pytest.approx([1 / 255, 2 / 255, 3 / 255])
+    assert found['image_std'] == pytest.approx([4 / 255, 5 / 255, 6 / 255])
+    assert found['do_reduce_labels'] is True
+    # MMSegmentation 0.x, whose steps in a pipeline are its only place for it.
+    text = "data = dict(train=[dict(type='Normalize', mean=[9, 9, 9], std=[3, 3, 3])])"
+    torch.save({'state_dict': source.state_dict(), 'meta': {key: text}}, tmp_path / 'old.pth')
+    found = open_weights(tmp_path / 'old.pth').description
+    assert (found.mean, found.channel_order, found.reduce_labels) == ((9, 9, 9), 'rgb', False)
+    # What a data set of this project records weighs more than the text.
+    meta |= {'dataset_meta': {'reduce_zero_label': False}}
+    torch.save({'state_dict': source.state_dict(), 'meta': meta}, tmp_path / 'y.pth')
+    assert open_weights(tmp_path / 'y.pth').description.reduce_labels is False
+    torch.save({'state_dict': source.state_dict(), 'meta': {key: 'x = dict('}}, tmp_path / 'z.pth')
+    assert open_weights(tmp_path / 'z.pth').description.mean is None
+
+
+def test_pictures_in_another_order_are_no_segformer_of_theirs(tmp_path):
+    config = segformer()
+    config['data_preprocessor']['bgr_to_rgb'] = False
+    model = build(config)
+    path = tmp_path / 'x.pth'
+    meta = {'mmseg_custom': describe_model(model).as_dict()}
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, path)
+    with pytest.raises(ValueError, match='takes BGR pictures'):
+        write_huggingface(path, tmp_path / 'folder', reduce_labels=False)
+    (note,) = load_weights(build(segformer()), path, dataset_meta={}).notes
+    assert 'of BGR in the file' in note and 'model.data_preprocessor.bgr_to_rgb=False' in note
 
 
 def test_what_transformers_does_not_have(tmp_path):
@@ -189,5 +261,5 @@ def test_a_folder_that_holds_something_stays(tmp_path):
     (tmp_path / 'kept').mkdir()
     (tmp_path / 'kept/file').write_text('precious')
     with pytest.raises(FileExistsError, match='kept exists already'):
-        write_huggingface(tmp_path / 'theirs', tmp_path / 'kept')
+        write_huggingface(tmp_path / 'theirs', tmp_path / 'kept', reduce_labels=False)
     assert [path.name for path in (tmp_path / 'kept').iterdir()] == ['file']

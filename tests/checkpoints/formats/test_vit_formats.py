@@ -1,5 +1,7 @@
 """ViTs of AugReg, timm and rstrudel's Segmenter against plain networks with their names."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,10 @@ def test_rstrudel_needs_its_variant(tmp_path):
     [
         ({'n_cls': 150}, r'variant.yml has n_cls: 150, but the tensors have 5'),
         ({'d_model': 192}, r'd_model: 192, but the tensors have 24'),
+        ({'image_size': (64, 64)}, r'image_size: \(64, 64\), but the tensors have \[32, 32\]'),
+        ({'n_heads': 5}, r'variant.yml has \[5\] attention heads, but the tensors have \[24\]'),
+        ({'decoder': {'name': 'linear'}}, r'name: linear, but the tensors have mask_transformer'),
+        ({'decoder': {'n_layers': 3}}, r'variant.yml has n_layers: 3, but the tensors have 2'),
         ({'normalization': 'clip'}, r'normalization: clip, expected vit or deit'),
     ],
 )
@@ -142,6 +148,31 @@ def test_rstrudel_variant_of_another_file(tmp_path, changes, message):
     path = write_rstrudel(tmp_path, RstrudelSegmenter(), **changes)
     with pytest.raises(ValueError, match=message):
         open_weights(path)
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({'num_features': 192}, r'config.json has num_features: 192, but the tensors have 24'),
+        ({'num_classes': 1000}, r'config.json has num_classes: 1000, but the tensors have 10'),
+    ],
+)
+def test_timms_config_of_another_file(tmp_path, config, message):
+    save(TimmViT(), tmp_path / 'pytorch_model.bin')
+    config |= {'pretrained_cfg': {'mean': [0.5] * 3, 'std': [0.5] * 3}}
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        open_weights(tmp_path)
+
+
+def test_timms_positions_of_pictures_that_are_no_square(tmp_path):
+    weights = TimmViT().state_dict()
+    weights['pos_embed'] = torch.randn(1, 1 + 4 * 8, 24)
+    torch.save(weights, tmp_path / 'pytorch_model.bin')
+    assert open_weights(tmp_path).description.image_size is None
+    (tmp_path / 'config.json').write_text('{"pretrained_cfg": {"input_size": [3, 32, 64]}}')
+    changed = load_weights(build(vit()), tmp_path).adapted
+    assert changed == {'backbone.pos_embed': 'resized from 4x8 to 4x4 patches (bicubic)'}
 
 
 def test_variant_cannot_run_code(tmp_path):
@@ -160,7 +191,37 @@ def test_deits_normalisation(tmp_path):
     assert 'model.data_preprocessor.mean=[123.675,116.28,103.53]' in note
 
 
-@pytest.mark.parametrize('name', ['dist_token', 'blocks.0.ls1.gamma'])
+def distilled(network, prefix=''):
+    """The parameters as a distilled DeiT has them, with a second token behind the first."""
+    weights = network.state_dict()
+    positions = weights[f'{prefix}pos_embed']
+    extra = torch.randn(1, 1, positions.shape[2])
+    weights[f'{prefix}pos_embed'] = torch.cat((positions[:, :1], extra, positions[:, 1:]), dim=1)
+    weights |= {f'{prefix}dist_token': extra, f'{prefix}head_dist.weight': torch.randn(10, 24)}
+    return weights
+
+
+def test_a_distilled_deit_is_an_encoder_to_train_from(tmp_path):
+    network = randomised(TimmViT())
+    torch.save({'model': distilled(network)}, tmp_path / 'deit.pth')
+    torch.save({'model': network.state_dict()}, tmp_path / 'plain.pth')
+    ours, plain = build(vit()), build(vit())
+    report = load_weights(ours, tmp_path / 'deit.pth')
+    load_weights(plain, tmp_path / 'plain.pth')
+    for name, value in plain.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+    assert {'dist_token', 'head_dist.weight', 'head.weight'} <= set(report.unused)
+    assert 'a distilled DeiT: its distillation token' in str(report).splitlines()[-1]
+
+
+def test_a_segmenter_on_a_distilled_deit_is_refused(tmp_path):
+    path = write_rstrudel(tmp_path, RstrudelSegmenter(), distilled=True)
+    torch.save({'model': distilled(RstrudelSegmenter(), 'encoder.')}, path)
+    with pytest.raises(ValueError, match=r'a Segmenter on a distilled DeiT.*take a Segmenter with'):
+        open_weights(path)
+
+
+@pytest.mark.parametrize('name', ['norm_pre.weight', 'blocks.0.ls1.gamma'])
 def test_other_vits_are_refused(tmp_path, name):
     weights = {**TimmViT().state_dict(), name: torch.zeros(24)}
     torch.save(weights, tmp_path / 'x.pth')
