@@ -5,6 +5,8 @@ is 100 exactly when every step between the files and the metric is right. Labels
 the blocks are the ignored value, for resizing mixes colours there.
 """
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,15 @@ def test_training_labels_are_classes_or_ignored(fragment, tmp_path):
         for index in range(len(dataset)):
             found.update(np.unique(dataset[index]['gt_seg_map']).tolist())
     assert found == {*range(num_classes), 255}
+
+
+def test_documented_folders():
+    """The table of docs/getting_started.md names every fragment, and the folder that it reads."""
+    text = (CONFIG_DIR.parent / 'docs/getting_started.md').read_text()
+    rows = re.findall(r'^\| [^|]+ \| `(data/[^`]+)` \| ([^|]+) \|', text, re.M)
+    stated = {name: folder for folder, cell in rows for name in re.findall(r'`(\w+)\.py`', cell)}
+    names = {*DATA_FRAGMENTS, *OTHER_CROPS} - {'folder_512x512'}
+    assert stated == {name: load_config(f'_base_/datasets/{name}.py').data_root for name in names}
 
 
 def test_fragments_are_all_here():

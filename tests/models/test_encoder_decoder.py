@@ -12,26 +12,10 @@ from mmseg.models import FCNHead as StockFCNHead
 from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 from parity import pair
+from small_models import LINEAR, VIT
 
 from mmseg_custom.registry import MODELS
 
-BACKBONE = dict(
-    type='VisionTransformer',
-    img_size=(64, 64),
-    embed_dims=16,
-    num_layers=2,
-    num_heads=2,
-    final_norm=True,
-)
-HEAD = dict(
-    type='FCNHead',
-    in_channels=16,
-    channels=16,
-    num_classes=6,
-    num_convs=0,
-    concat_input=False,
-    dropout_ratio=0.0,
-)
 PREPROCESSOR = dict(type='SegDataPreProcessor', mean=[127.5] * 3, std=[60.0] * 3, bgr_to_rgb=True)
 WHOLE = dict(mode='whole')
 
@@ -39,8 +23,8 @@ WHOLE = dict(mode='whole')
 def config(**arguments):
     base = dict(
         type='EncoderDecoder',
-        backbone=BACKBONE,
-        decode_head=HEAD,
+        backbone=VIT,
+        decode_head=LINEAR,
         test_cfg=ConfigDict(WHOLE),
         data_preprocessor=PREPROCESSOR,
     )
@@ -67,7 +51,7 @@ class TestChildren:
     def test_ours_whatever_the_default_scope_is(self, default_scope):
         given = config(
             type='mmseg_custom.EncoderDecoder',
-            auxiliary_head=[HEAD, {**HEAD, 'in_index': 0}],
+            auxiliary_head=[LINEAR, {**LINEAR, 'in_index': 0}],
         )
         before = copy.deepcopy(given)
         with DefaultScope.overwrite_default_scope(default_scope):
@@ -79,8 +63,8 @@ class TestChildren:
 
     def test_stock_where_it_is_asked_for(self):
         model = build(
-            backbone={**BACKBONE, 'type': 'mmseg.VisionTransformer'},
-            decode_head={**HEAD, 'type': 'mmseg.FCNHead'},
+            backbone={**VIT, 'type': 'mmseg.VisionTransformer'},
+            decode_head={**LINEAR, 'type': 'mmseg.FCNHead'},
         )
         assert package(model) == 'mmseg_custom'
         children = model.backbone, model.decode_head, model.decode_head.loss_decode
@@ -113,10 +97,10 @@ METAS = {
     'none': None,
 }
 HEADS = {
-    'many classes': HEAD,
-    'align corners': {**HEAD, 'align_corners': True},
+    'many classes': LINEAR,
+    'align corners': {**LINEAR, 'align_corners': True},
     'one channel': {
-        **HEAD,
+        **LINEAR,
         'num_classes': 2,
         'out_channels': 1,
         'threshold': 0.4,
@@ -266,7 +250,7 @@ class TestSeveralSizes:
 
 class TestTraining:
     def test_losses_of_the_stock_class(self):
-        ours, stock = pair(config(auxiliary_head={**HEAD, 'in_index': 0}))
+        ours, stock = pair(config(auxiliary_head={**LINEAR, 'in_index': 0}))
         images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
         labels = torch.randint(0, 6, (2, 1, 64, 64))
         labels[:, :, :9] = 255

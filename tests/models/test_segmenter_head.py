@@ -3,6 +3,7 @@
 import pytest
 import torch
 from parity import assert_same_numbers, pair
+from small_models import VIT
 
 from mmseg_custom.registry import MODELS
 
@@ -99,17 +100,8 @@ def test_one_graph_without_breaks(config, mode):
 @pytest.mark.parametrize('mode', ['train', 'eval'])
 def test_the_whole_segmenter_compiles_to_one_graph(mode):
     torch.compiler.reset()
-    backbone = dict(
-        type='VisionTransformer',
-        img_size=(64, 64),
-        embed_dims=20,
-        num_layers=2,
-        num_heads=2,
-        final_norm=True,
-    )
-    config = dict(
-        type='EncoderDecoder', backbone=backbone, decode_head={**MASK, 'drop_path_rate': 0.0}
-    )
+    head = {**MASK, 'drop_path_rate': 0.0}
+    config = dict(type='EncoderDecoder', backbone={**VIT, 'embed_dims': 20}, decode_head=head)
     model = getattr(MODELS.build({**config, '_scope_': 'mmseg_custom'}), mode)()
     compiled = torch.compile(model, fullgraph=True)
     images = torch.randn(2, 3, 70, 64)

@@ -9,31 +9,12 @@ import torch
 from allocations import LargestTensor
 from mmengine.config import ConfigDict
 from parity import pair
+from small_models import MASK, VIT
 
 from mmseg_custom.engine.config import apply_options, load_config
 from mmseg_custom.models.segmentors.sliding_window import WindowAxis, WindowGrid
 
-CONFIG = dict(
-    type='EncoderDecoder',
-    backbone=dict(
-        type='VisionTransformer',
-        img_size=(64, 64),
-        embed_dims=16,
-        num_layers=2,
-        num_heads=2,
-        final_norm=True,
-    ),
-    decode_head=dict(
-        type='SegmenterMaskTransformerHead',
-        in_channels=16,
-        channels=16,
-        num_classes=6,
-        num_layers=1,
-        num_heads=2,
-        embed_dims=16,
-        dropout_ratio=0.0,
-    ),
-)
+CONFIG = dict(type='EncoderDecoder', backbone=VIT, decode_head={**MASK, 'num_layers': 1})
 
 
 def segmentors(align_corners=False, **test_cfg):

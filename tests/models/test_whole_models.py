@@ -5,21 +5,13 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from parity import pair
+from small_models import LINEAR, MASK, VIT
 
 from mmseg_custom.models.decode_heads import segformer_head
 
 NUM_CLASSES = 7
 DROPS = dict(drop_path_rate=0.2)
-VIT = dict(
-    type='VisionTransformer',
-    img_size=(64, 64),
-    embed_dims=16,
-    num_layers=2,
-    num_heads=2,
-    final_norm=True,
-    interpolate_mode='bicubic',
-    **DROPS,
-)
+SEGMENTER_VIT = dict(VIT, interpolate_mode='bicubic', **DROPS)
 # As wide as in B0, where the two finest levels are narrower than the decoder.
 SEGFORMER = dict(
     type='EncoderDecoder',
@@ -42,34 +34,16 @@ SEGFORMER = dict(
     ),
     test_cfg=dict(mode='whole'),
 )
-SEGMENTERS = {
-    'mask': dict(
-        type='SegmenterMaskTransformerHead',
-        in_channels=16,
-        channels=16,
-        embed_dims=16,
-        num_layers=2,
-        num_heads=2,
-        num_classes=NUM_CLASSES,
-        dropout_ratio=0.0,
-    ),
-    'linear': dict(
-        type='FCNHead',
-        in_channels=16,
-        channels=16,
-        num_convs=0,
-        concat_input=False,
-        num_classes=NUM_CLASSES,
-        dropout_ratio=0.3,
-    ),
+SEGMENTER_HEADS = {
+    'mask': {**MASK, 'num_classes': NUM_CLASSES},
+    'linear': {**LINEAR, 'num_classes': NUM_CLASSES, 'dropout_ratio': 0.3},
 }
+WHOLE = dict(mode='whole')
 MODELS = {
     'segformer': SEGFORMER,
     **{
-        name: dict(
-            type='EncoderDecoder', backbone=VIT, decode_head=head, test_cfg=dict(mode='whole')
-        )
-        for name, head in SEGMENTERS.items()
+        name: dict(type='EncoderDecoder', backbone=SEGMENTER_VIT, decode_head=head, test_cfg=WHOLE)
+        for name, head in SEGMENTER_HEADS.items()
     },
 }
 SIZES = [(512, 512), (97, 131), (480, 360)]
