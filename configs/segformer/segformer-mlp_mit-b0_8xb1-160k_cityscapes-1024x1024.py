@@ -8,4 +8,4 @@ Published: mIoU 76.2, multi-scale + flip 78.1 (table 1 as our other headers
 """
 
 _base_ = './segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py'
-model = dict(decode_head=dict(type='SegformerMLPHead'))
+model = dict(backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead'))
