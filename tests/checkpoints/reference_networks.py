@@ -268,4 +268,5 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
         for name, buffer in network.named_buffers():
             if name.endswith(('running_mean', 'running_var')):
                 buffer.add_(torch.rand_like(buffer))
-    return network.eval()
+    network.eval()
+    return network
