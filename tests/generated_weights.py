@@ -1,15 +1,18 @@
 """Small checkpoints in each source's form, and our models that take them."""
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from mmengine.registry import DefaultScope
-from reference_networks import RstrudelSegmenter, TimmViT
+from reference_networks import NVlabsMiT, NVlabsSegFormer, RstrudelSegmenter, TimmViT
 from torch import nn
 
+from mmseg_custom.checkpoints.adapt import describe_model
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -155,6 +158,40 @@ def write_rstrudel(folder: Path, network: RstrudelSegmenter, **changes) -> Path:
     return folder / 'checkpoint.pth'
 
 
+def write_huggingface(folder: Path, kind: str, num_classes: int) -> Path:
+    """Write ``config.json`` and ``model.safetensors`` of a small SegFormer; the folder."""
+    transformers = pytest.importorskip('transformers')
+    config = transformers.SegformerConfig(
+        hidden_sizes=[8, 16, 40, 64],
+        depths=[1, 1, 1, 1],
+        decoder_hidden_size=12,
+        num_labels=num_classes,
+    )
+    getattr(transformers, f'SegformerFor{kind}')(config).save_pretrained(folder)
+    return folder
+
+
+def write_pickled_huggingface(folder: Path, num_classes: int) -> Path:
+    """The same as releases before 5 wrote it: ``pytorch_model.bin``; the folder."""
+    from safetensors.torch import load_file
+
+    whole = write_huggingface(folder, 'SemanticSegmentation', num_classes) / 'model.safetensors'
+    torch.save(load_file(whole), folder / 'pytorch_model.bin')
+    whole.unlink()
+    return folder
+
+
+def write_augreg(path: Path) -> Path:
+    """Write a small ViT as google-research/vision_transformer does; the path."""
+    np.savez(path, **augreg_arrays(TimmViT()))
+    return path
+
+
+def save_ours(model: nn.Module, path: Path) -> Path:
+    """Save a model with the description that a training here records; the path."""
+    return save(model, path, meta={'mmseg_custom': describe_model(model).as_dict()})
+
+
 def save(network: nn.Module, path: Path, **content) -> Path:
     """Save a network's parameters, alone or beside other content; its path."""
     weights = network.state_dict()
@@ -167,3 +204,53 @@ def assert_close(logits: torch.Tensor, wanted: torch.Tensor, tolerance: float = 
     assert logits.shape == wanted.shape
     assert wanted.std() > 1e-3
     assert (logits - wanted).abs().max() <= tolerance * wanted.abs().max()
+
+
+CONV = dict(type='SegformerHead')
+# Segmentors by their source: the config that takes one, and what writes one to a folder.
+SEGMENTORS = {
+    'OpenMMLab SegFormer': (
+        partial(segformer, head=CONV),
+        lambda folder, n: save(build(segformer(n, CONV)), folder / 'x.pth', meta={}),
+    ),
+    'OpenMMLab Segmenter': (
+        partial(segmenter, 'mask'),
+        lambda folder, n: save(build(segmenter('mask', n)), folder / 'x.pth', meta={}),
+    ),
+    'this project': (
+        segformer,
+        lambda folder, n: save_ours(build(segformer(n)), folder / 'x.pth'),
+    ),
+    'NVlabs': (
+        segformer,
+        lambda folder, n: save(NVlabsSegFormer(num_classes=n), folder / 'x.pth', meta={}),
+    ),
+    'Hugging Face': (
+        segformer,
+        lambda folder, n: write_huggingface(folder / 'x', 'SemanticSegmentation', n),
+    ),
+    'Hugging Face, pickled': (
+        segformer,
+        lambda folder, n: write_pickled_huggingface(folder / 'x', n),
+    ),
+    'rstrudel, mask': (
+        partial(segmenter, 'mask'),
+        lambda folder, n: write_rstrudel(folder / 'x', RstrudelSegmenter('mask', n)),
+    ),
+    'rstrudel, linear': (
+        partial(segmenter, 'linear'),
+        lambda folder, n: write_rstrudel(folder / 'x', RstrudelSegmenter('linear', n)),
+    ),
+}
+# Encoders in the same way.
+ENCODERS = {
+    'OpenMMLab MiT': (segformer, lambda folder: save(build(mit()), folder / 'x.pth')),
+    'OpenMMLab ViT': (segmenter, lambda folder: save(build(vit()), folder / 'x.pth')),
+    'NVlabs MiT': (segformer, lambda folder: save(NVlabsMiT(num_classes=10), folder / 'x.pth')),
+    'Hugging Face classifier': (
+        segformer,
+        lambda folder: write_huggingface(folder / 'x', 'ImageClassification', 10),
+    ),
+    'AugReg': (segmenter, lambda folder: write_augreg(folder / 'x.npz')),
+    'timm': (segmenter, lambda folder: save(TimmViT(), folder / 'x.pth')),
+}

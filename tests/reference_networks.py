@@ -241,13 +241,13 @@ class LinearDecoder(nn.Module):
 class RstrudelSegmenter(nn.Module):
     """Segmenter with rstrudel's names; logits (N, K, h, w) at the resolution of the patches."""
 
-    def __init__(self, decoder: str = 'mask', num_classes: int = 5, decoder_depth=2, **encoder):
+    def __init__(self, decoder='mask', num_classes=5, encoder_classes=7, **encoder):
         super().__init__()
         sizes = {'channels': 24, 'heads': 3, **encoder}
-        self.encoder = TimmViT(**sizes, eps=1e-5, num_classes=7)
+        self.encoder = TimmViT(**sizes, eps=1e-5, num_classes=encoder_classes)
         channels, heads = sizes['channels'], sizes['heads']
         self.decoder = (
-            MaskDecoder(channels, heads, decoder_depth, num_classes)
+            MaskDecoder(channels, heads, 2, num_classes)
             if decoder == 'mask'
             else LinearDecoder(channels, num_classes)
         )
@@ -268,4 +268,5 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
         for name, buffer in network.named_buffers():
             if name.endswith(('running_mean', 'running_var')):
                 buffer.add_(torch.rand_like(buffer))
-    return network.eval()
+    network.eval()
+    return network

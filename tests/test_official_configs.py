@@ -115,13 +115,16 @@ def test_data_and_pipelines(name):
 
 @pytest.mark.parametrize('setting', ['8xb2-160k_ade20k-512x512', '8xb1-160k_cityscapes-1024x1024'])
 @pytest.mark.parametrize('size', ['b0', 'b1', 'b2', 'b3', 'b4', 'b5'])
-def test_mlp_form_differs_in_the_decoder_only(size, setting):
+def test_mlp_form_differs_in_decoder_and_epsilons_only(size, setting):
     """NVlabs' decoder is 256 wide for B0 and B1, 768 for the others."""
     name = f'mit-{size}_{setting}.py'
     ours = resolved(CONFIG_DIR / 'segformer' / f'segformer-mlp_{name}').to_dict()
     head = {'type': 'SegformerMLPHead', 'channels': 256 if size in ('b0', 'b1') else 768}
     expected = resolved(CONFIG_DIR / 'segformer' / f'segformer_{name}').to_dict()
     expected['model']['decode_head'].update(head)
+    epsilons = {'norm_cfg': 1e-6, 'patch_norm_cfg': 1e-5, 'sr_norm_cfg': 1e-5}
+    norms = {key: {'type': 'LN', 'eps': eps} for key, eps in epsilons.items()}
+    expected['model']['backbone'].update(norms)
     assert ours == expected
 
 

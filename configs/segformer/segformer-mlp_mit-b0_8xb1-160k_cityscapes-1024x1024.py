@@ -7,4 +7,4 @@ Published: mIoU 76.2, multi-scale + flip 78.1 (paper, table 1).
 """
 
 _base_ = './segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py'
-model = dict(decode_head=dict(type='SegformerMLPHead'))
+model = dict(backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead'))

@@ -15,7 +15,7 @@ _base_ = [
 data_preprocessor = dict(size=_base_.crop_size)
 model = dict(
     data_preprocessor=data_preprocessor,
-    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mit_b0')),
+    backbone=dict(_base_.official_norms, init_cfg=dict(type='Pretrained', checkpoint='mit_b0')),
     decode_head=dict(type='SegformerMLPHead', num_classes=171),
 )
 train_dataloader = dict(batch_size=2, num_workers=2)

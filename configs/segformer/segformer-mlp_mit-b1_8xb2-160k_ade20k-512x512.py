@@ -8,4 +8,4 @@ Published: mIoU 42.2, multi-scale + flip 43.1 (paper; tested on sides that are
 """
 
 _base_ = './segformer_mit-b1_8xb2-160k_ade20k-512x512.py'
-model = dict(decode_head=dict(type='SegformerMLPHead'))
+model = dict(backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead'))

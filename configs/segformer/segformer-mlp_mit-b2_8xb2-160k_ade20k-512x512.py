@@ -8,4 +8,6 @@ Published: mIoU 46.5, multi-scale + flip 47.5 (paper; tested on sides that are
 """
 
 _base_ = './segformer_mit-b2_8xb2-160k_ade20k-512x512.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

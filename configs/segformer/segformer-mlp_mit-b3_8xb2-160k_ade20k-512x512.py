@@ -8,4 +8,6 @@ Published: mIoU 49.4, multi-scale + flip 50.0 (paper; tested on sides that are
 """
 
 _base_ = './segformer_mit-b3_8xb2-160k_ade20k-512x512.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

@@ -7,4 +7,6 @@ Published: mIoU 82.3, multi-scale + flip 83.9 (paper, table 1).
 """
 
 _base_ = './segformer_mit-b4_8xb1-160k_cityscapes-1024x1024.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

@@ -8,4 +8,6 @@ Published: mIoU 50.3, multi-scale + flip 51.1 (paper; tested on sides that are
 """
 
 _base_ = './segformer_mit-b4_8xb2-160k_ade20k-512x512.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

@@ -7,4 +7,6 @@ Published: mIoU 82.4, multi-scale + flip 84.0 (paper, table 1).
 """
 
 _base_ = './segformer_mit-b5_8xb1-160k_cityscapes-1024x1024.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

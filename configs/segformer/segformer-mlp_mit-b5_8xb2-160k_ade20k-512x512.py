@@ -7,4 +7,6 @@ Published: none; the paper trains B5 at 640x640.
 """
 
 _base_ = './segformer_mit-b5_8xb2-160k_ade20k-512x512.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

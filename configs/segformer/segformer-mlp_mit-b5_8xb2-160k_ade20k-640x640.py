@@ -8,4 +8,6 @@ Published: mIoU 51.0, multi-scale + flip 51.8 (paper; tested on sides that are
 """
 
 _base_ = './segformer_mit-b5_8xb2-160k_ade20k-640x640.py'
-model = dict(decode_head=dict(type='SegformerMLPHead', channels=768))
+model = dict(
+    backbone=_base_.official_norms, decode_head=dict(type='SegformerMLPHead', channels=768)
+)

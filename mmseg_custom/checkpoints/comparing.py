@@ -270,9 +270,6 @@ def _spelled_alike(names: Sequence[str]) -> list[str]:
 
 def eps_options(eps: dict[str, float]) -> list[str]:
     """Options that give a model these epsilons."""
-    if len(set(eps.values())) == 1 and {'norm', 'patch_norm', 'sr_norm'} <= set(eps):
-        # norm_cfg is what the other two fall back to.
-        eps = {kind: value for kind, value in eps.items() if kind not in ('patch_norm', 'sr_norm')}
     return [
         f"\"{_EPS_OPTIONS[kind]}={{'type':'LN','eps':{value:g}}}\"" for kind, value in eps.items()
     ]

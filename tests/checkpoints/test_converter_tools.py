@@ -3,11 +3,17 @@
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from generated_weights import augreg_arrays, build, save, segformer, write_rstrudel
-from reference_networks import NVlabsMiT, RstrudelSegmenter, TimmViT
+from generated_weights import (
+    build,
+    save,
+    segformer,
+    write_augreg,
+    write_huggingface,
+    write_rstrudel,
+)
+from reference_networks import NVlabsMiT, RstrudelSegmenter
 
 from mmseg_custom import cli
 from mmseg_custom.checkpoints.loading import open_weights
@@ -26,7 +32,7 @@ def run(tool: str, *arguments) -> None:
 def sources(folder):
     """A generated file for each converter."""
     save(NVlabsMiT(), folder / 'mit.pth')
-    np.savez(folder / 'vit.npz', **augreg_arrays(TimmViT()))
+    write_augreg(folder / 'vit.npz')
     write_rstrudel(folder / 'run', RstrudelSegmenter('linear'))
     return {'mit2mmseg': 'mit.pth', 'vitjax2mmseg': 'vit.npz', 'segmenter2mmseg': 'run'}
 
@@ -46,11 +52,8 @@ def test_source_and_target(tmp_path, capsys, tool):
 
 def test_to_hugging_face_and_back(tmp_path, capsys):
     transformers = pytest.importorskip('transformers')
-    config = transformers.SegformerConfig(
-        hidden_sizes=[8, 16, 40, 64], depths=[1, 1, 1, 1], decoder_hidden_size=12, num_labels=5
-    )
-    theirs = transformers.SegformerForSemanticSegmentation(config)
-    theirs.save_pretrained(tmp_path / 'theirs')
+    folder = write_huggingface(tmp_path / 'theirs', 'SemanticSegmentation', 5)
+    theirs = transformers.SegformerForSemanticSegmentation.from_pretrained(folder)
     run('hf2mmseg', tmp_path / 'theirs', tmp_path / 'x.pth')
     assert 'model.decode_head.type=SegformerMLPHead' in capsys.readouterr().out
     options = ('--reduce-zero-label', 'False', '--image-size', 64, 96)
@@ -73,8 +76,15 @@ def test_mistakes_end_with_one_line(tmp_path, capsys):
     write_rstrudel(tmp_path / 'run', RstrudelSegmenter())
     (tmp_path / 'run/variant.yml').unlink()
     (tmp_path / 'text.pth').write_text('no checkpoint')
+    cut = [write_augreg(tmp_path / 'cut.npz'), save(NVlabsMiT(), tmp_path / 'cut.pth')]
+    for path in cut:
+        path.write_bytes(path.read_bytes()[:-2000])
     target = tmp_path / 'x.pth'
     cases = [
+        ('vitjax2mmseg', (cut[0], target), 'is not a readable checkpoint'),
+        ('mit2mmseg', (cut[1], target), 'is not a readable checkpoint'),
+        ('publish_model', (cut[1], target), 'is not a readable checkpoint'),
+        ('hf2mmseg', (write_augreg(tmp_path / 'vit.npz'), target), 'AugReg'),
         ('segmenter2mmseg', (tmp_path / 'run', target), 'needs its variant.yml'),
         ('mit2mmseg', (tmp_path / 'none.pth', target), 'none.pth does not exist'),
         ('mit2mmseg', (tmp_path / 'text.pth', target), 'is not a readable checkpoint'),

@@ -1,17 +1,10 @@
 """The quick start's training, from generated weights of each source, through the real tool."""
 
-import numpy as np
+from pathlib import Path
+
 import pytest
-import torch
-from generated_weights import (
-    augreg_arrays,
-    build,
-    save,
-    segformer,
-    segmenter,
-    write_rstrudel,
-)
-from reference_networks import NVlabsMiT, NVlabsSegFormer, RstrudelSegmenter, TimmViT
+from generated_weights import ENCODERS, SEGMENTORS, save
+from reference_networks import NVlabsSegFormer
 
 from mmseg_custom.checkpoints.loading import open_weights
 from mmseg_custom.datasets.synthetic import generate_quickstart_dataset
@@ -38,77 +31,30 @@ SMALL_VIT = [
     *('model.decode_head.in_channels=24', 'model.decode_head.channels=24'),
     *('model.auxiliary_head.in_channels=24', 'model.auxiliary_head.channels=24'),
 ]
-MLP = 'model.decode_head.type=SegformerMLPHead'
 MASK = [
     'model.decode_head.embed_dims=24',
     'model.decode_head.num_heads=3',
     'model.decode_head.num_layers=2',
 ]
+FCN = {'type': 'FCNHead', 'num_convs': 0, 'concat_input': False, 'in_channels': 24, 'channels': 24}
+OPTIONS = {
+    'SegformerHead': SMALL_MIT,
+    'SegformerMLPHead': [*SMALL_MIT, 'model.decode_head.type=SegformerMLPHead'],
+    'SegmenterMaskTransformerHead': [*SMALL_VIT, *MASK],
+    'FCNHead': [*SMALL_VIT, f'model.decode_head={ {"_delete_": True, **FCN} }'.replace(' ', '')],
+}
 NEW = 'new_classes=True'
 
 
-def nvlabs_backbone(folder):
-    return SEGFORMER, save(NVlabsMiT(num_classes=10), folder / 'mit.pth'), SMALL_MIT
-
-
-def nvlabs_segformer(folder):
-    path = save(NVlabsSegFormer(), folder / 'segformer.pth', meta={'CLASSES': list('abcde')})
-    return SEGFORMER, path, [*SMALL_MIT, MLP, NEW]
-
-
-def openmmlab_backbone(folder):
-    return SEGFORMER, save(build(segformer()).backbone, folder / 'mit.pth'), SMALL_MIT
-
-
-def openmmlab_segformer(folder):
-    model = build(segformer(num_classes=19, head=dict(type='SegformerHead')))
-    return SEGFORMER, save(model, folder / 'x.pth', meta={}), [*SMALL_MIT, NEW]
-
-
-def openmmlab_segmenter(folder):
-    model = build(segmenter(num_classes=19, img_size=64))
-    return SEGMENTER, save(model, folder / 'x.pth', meta={}), [*SMALL_VIT, *MASK, NEW]
-
-
-def hugging_face(folder, kind='SemanticSegmentation'):
-    transformers = pytest.importorskip('transformers')
-    config = transformers.SegformerConfig(
-        hidden_sizes=[8, 16, 40, 64], depths=[1, 1, 1, 1], decoder_hidden_size=12, num_labels=5
-    )
-    getattr(transformers, f'SegformerFor{kind}')(config).save_pretrained(folder / 'theirs')
-    return SEGFORMER, folder / 'theirs', [*SMALL_MIT, MLP, NEW]
-
-
-def hugging_face_classifier(folder):
-    return hugging_face(folder, 'ImageClassification')
-
-
-def augreg(folder):
-    np.savez(folder / 'vit.npz', **augreg_arrays(TimmViT()))
-    return SEGMENTER, folder / 'vit.npz', [*SMALL_VIT, *MASK]
-
-
-def timm(folder):
-    torch.save({'model': TimmViT().state_dict()}, folder / 'deit.pth')
-    return SEGMENTER, folder / 'deit.pth', [*SMALL_VIT, *MASK]
-
-
-def rstrudel(folder):
-    path = write_rstrudel(folder / 'theirs', RstrudelSegmenter(num_classes=19))
-    return SEGMENTER, path, [*SMALL_VIT, *MASK, NEW]
-
-
-SLOW = [
-    *(
-        nvlabs_segformer,
-        nvlabs_backbone,
-        openmmlab_backbone,
-        openmmlab_segformer,
-        openmmlab_segmenter,
-    ),
-    *(hugging_face_classifier, augreg, timm, rstrudel),
-]
-CASES = [hugging_face, *(pytest.param(c, marks=pytest.mark.slow) for c in SLOW)]
+def generated(name: str, folder: Path) -> tuple[str, Path, list[str]]:
+    """The quick start's config for a source, a file of it for 19 classes, and the options."""
+    config, write = (SEGMENTORS | ENCODERS)[name]
+    head = config()['decode_head']['type']
+    options = list(OPTIONS[head])
+    path = SEGFORMER if head.startswith('Segformer') else SEGMENTER
+    if name in ENCODERS:
+        return path, write(folder), options
+    return path, write(folder, 19), [*options, NEW]
 
 
 @pytest.fixture(scope='module')
@@ -117,9 +63,15 @@ def data_root(tmp_path_factory):
     return generate_quickstart_dataset(root)
 
 
-@pytest.mark.parametrize('case', CASES)
-def test_quick_start_from_weights(tmp_path, data_root, run_tool, case):
-    config, path, options = case(tmp_path)
+@pytest.mark.parametrize(
+    'name',
+    [
+        name if name == 'Hugging Face' else pytest.param(name, marks=pytest.mark.slow)
+        for name in (*SEGMENTORS, *ENCODERS)
+    ],
+)
+def test_quick_start_from_weights(tmp_path, data_root, run_tool, name):
+    config, path, options = generated(name, tmp_path)
     options = [*SHORT, *options, f'data_root={data_root}', f'load_from={path}']
     arguments = ['train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', *options]
     result = run_tool(*arguments)
@@ -136,7 +88,7 @@ def test_quick_start_from_weights(tmp_path, data_root, run_tool, case):
 
 
 def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool):
-    config, path, options = openmmlab_segformer(tmp_path)
+    config, path, options = generated('OpenMMLab SegFormer', tmp_path)
     options = [*SHORT, *options[:-1], f'data_root={data_root}', f'load_from={path}']
     arguments = ['train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', *options]
     result = run_tool(*arguments)
@@ -149,7 +101,7 @@ def test_another_class_count_ends_with_the_option(tmp_path, data_root, run_tool)
 def test_weights_of_another_source_are_tested(tmp_path, data_root, run_tool):
     network = NVlabsSegFormer(num_classes=6)
     path = save(network, tmp_path / 'segformer.pth', meta={'CLASSES': list('abcdef')})
-    options = [*SHORT, *SMALL_MIT, MLP, f'data_root={data_root}']
+    options = [*SHORT, *OPTIONS['SegformerMLPHead'], f'data_root={data_root}']
     arguments = ['test.py', SEGFORMER, path, '--work-dir', tmp_path / 'run']
     options.append('test_dataloader.dataset.indices=2')
     result = run_tool(*arguments, '--cfg-options', *options)
@@ -159,7 +111,7 @@ def test_weights_of_another_source_are_tested(tmp_path, data_root, run_tool):
 
 @pytest.mark.slow
 def test_a_backbone_cannot_be_tested(tmp_path, data_root, run_tool):
-    config, path, options = nvlabs_backbone(tmp_path)
+    config, path, options = generated('NVlabs MiT', tmp_path)
     options = [*SHORT, *options, f'data_root={data_root}']
     arguments = ['test.py', config, path, '--work-dir', tmp_path / 'run', '--cfg-options', *options]
     result = run_tool(*arguments)

@@ -1,9 +1,12 @@
 """Checkpoints are read without running code, and mmengine's own can be read at all."""
 
 import argparse
+import io
 import os
 import pickle
+import tarfile
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -59,21 +62,73 @@ def test_history_buffer_and_message_hub_survive(tmp_path):
     assert loaded['scalar'] == 3.5
 
 
-@pytest.mark.parametrize('hostile', [ByReduce, ByGetattr])
-@pytest.mark.parametrize('container', ['zip', 'pickle', 'object array'])
-def test_hostile_pickles_do_not_run(tmp_path, hostile, container):
-    marker, path = tmp_path / 'ran', tmp_path / 'evil.pth'
-    evil = hostile(marker)
-    if container == 'zip':
-        torch.save({'state_dict': evil}, path)
-    elif container == 'pickle':
-        path.write_bytes(pickle.dumps({'state_dict': evil}, protocol=2))
-    else:
-        torch.save({'array': np.array([evil], dtype=object)}, path)
-    reason = r'evil.pth was refused.*(posix.system|getattr|ObjectDType)'
-    with pytest.raises(ValueError, match=reason):
-        load_from_local(path)
-    assert not marker.exists()
+def object_array(evil):
+    """Nested, as numpy pickles objects inside objects."""
+    return np.array([np.array([evil], dtype=object)], dtype=object)
+
+
+def history_of(evil):
+    buffer = HistoryBuffer()
+    buffer._log_history = object_array(evil)
+    return buffer
+
+
+def write_pickle(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def write_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def write_tar(content, path):
+    """As PyTorch 0.1 saved: a tar file of pickles."""
+    with tarfile.open(path, 'w') as archive:
+        for name in ('sys_info', 'storages', 'tensors', 'pickle'):
+            data = pickle.dumps(content if name == 'pickle' else 0, protocol=2)
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+WRITERS = [torch.save, write_legacy, write_pickle, write_tar]
+CONTENTS = {
+    'itself': lambda evil: evil,
+    'a parameter': lambda evil: {'state_dict': {'x.bias': evil, 'x.weight': torch.ones(1)}},
+    'a key': lambda evil: {'state_dict': OrderedDict([(evil, torch.ones(1))])},
+    'in the meta': lambda evil: {'meta': [({'x': evil},)], 'state_dict': {'w': torch.ones(1)}},
+    'in an array': lambda evil: {'model': object_array(evil)},
+    'in a log buffer': lambda evil: {'message_hub': {'loss': history_of(evil)}},
+}
+hostiles = pytest.mark.parametrize('hostile', [ByReduce, ByGetattr])
+
+
+@hostiles
+@pytest.mark.parametrize('write', WRITERS)
+@pytest.mark.parametrize('place', CONTENTS)
+def test_hostile_pickles_do_not_run(tmp_path, hostile, write, place):
+    write(CONTENTS[place](hostile(tmp_path / 'ran')), tmp_path / 'evil.pth')
+    refusal = r'evil.pth was refused.*(posix.system|getattr|ObjectDType)'
+    # Nothing of a tar file is unpickled.
+    with pytest.raises(ValueError, match='not a readable' if write is write_tar else refusal):
+        read(tmp_path / 'evil.pth')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_the_hostile_pickles_would_run(tmp_path):
+    write_pickle(ByReduce(tmp_path / 'ran'), tmp_path / 'evil.pth')
+    with open(tmp_path / 'evil.pth', 'rb') as file:
+        pickle.load(file)
+    assert (tmp_path / 'ran').exists()
+    write_pickle(ByGetattr(tmp_path / 'ran'), tmp_path / 'evil.pth')
+    with open(tmp_path / 'evil.pth', 'rb') as file:
+        assert 'HistoryBuffer' in pickle.load(file)
+
+
+def test_compiled_programs_do_not_run(tmp_path):
+    torch.jit.script(torch.nn.Linear(1, 1)).save(tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match=r'x.pth .*is not a readable checkpoint: .*TorchScript'):
+        read(tmp_path / 'x.pth')
 
 
 def test_environment_cannot_switch_the_check_off(tmp_path, monkeypatch):
@@ -131,25 +186,32 @@ def test_check_state_dict_names_what_does_not_fit():
         check_state_dict(model, wrong, 'f', 'c')
 
 
-@pytest.mark.parametrize('hostile', [ByReduce, ByGetattr])
-def test_hostile_arrays_do_not_run(tmp_path, hostile):
+@hostiles
+@pytest.mark.parametrize('write', [np.savez, np.savez_compressed])
+def test_hostile_arrays_do_not_run(tmp_path, hostile, write):
     evil = hostile(tmp_path / 'ran')
-    nested = np.array([np.array([evil], dtype=object)], dtype=object)
-    np.savez(tmp_path / 'evil.npz', **{'Transformer/encoderblock_0/x': nested}, allow_pickle=True)
-    reason = r'evil.npz was refused: it holds pickled Python objects.*numpy.savez'
-    with pytest.raises(ValueError, match=reason):
-        read(tmp_path / 'evil.npz')
-    torch.save({'model': np.array([[evil]], dtype=object)}, tmp_path / 'evil.pth')
-    with pytest.raises(ValueError, match='was refused'):
-        read(tmp_path / 'evil.pth')
+    fields = np.array([(1, evil)], dtype=[('number', 'i4'), ('object', 'O')])
+    for arrays in ({'Transformer/encoderblock_0/x': object_array(evil)}, {'cls': fields}):
+        write(tmp_path / 'evil.npz', ok=np.ones(2), **arrays)
+        reason = r'evil.npz was refused: it holds pickled Python objects.*numpy.savez'
+        with pytest.raises(ValueError, match=reason):
+            read(tmp_path / 'evil.npz')
     assert not (tmp_path / 'ran').exists()
 
 
-def test_a_hostile_folder_does_not_run(tmp_path):
-    (tmp_path / 'config.json').write_text('{"model_type": "segformer"}')
-    evil = {'segformer.x': ByReduce(tmp_path / 'ran')}
-    (tmp_path / 'pytorch_model.bin').write_bytes(pickle.dumps(evil, protocol=2))
-    with pytest.raises(ValueError, match='pytorch_model.bin was refused'):
+@hostiles
+@pytest.mark.parametrize('write', WRITERS[:3])
+@pytest.mark.parametrize(
+    ('name', 'beside'),
+    [
+        ('pytorch_model.bin', ('config.json', '{"model_type": "segformer"}')),
+        ('checkpoint.pth', ('variant.yml', 'net_kwargs: {n_heads: 3}')),
+    ],
+)
+def test_a_hostile_folder_does_not_run(tmp_path, hostile, write, name, beside):
+    (tmp_path / beside[0]).write_text(beside[1])
+    write({'segformer.x': hostile(tmp_path / 'ran')}, tmp_path / name)
+    with pytest.raises(ValueError, match=f'{name} was refused'):
         read(tmp_path)
     assert not (tmp_path / 'ran').exists()
 

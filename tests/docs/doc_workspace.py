@@ -146,22 +146,23 @@ def make_data(folder: Path) -> None:
 
 
 def make_weights(folder: Path) -> None:
-    """Write random weights under the names that docs/weights.md loads and converts."""
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    """Write random weights under the names that docs/weights.md converts."""
+    from transformers import (
+        SegformerConfig,
+        SegformerForSemanticSegmentation,
+        SegformerImageProcessor,
+    )
 
     vit_tiny = dict(channels=192, depth=12, heads=3, side=16)
     mit_b0 = NVlabsMiT(dims=(32, 64, 160, 256), depths=(2, 2, 2, 2), num_classes=1000)
-    segmenter = RstrudelSegmenter('mask', num_classes=150, image=512, **vit_tiny)
-    segformer = SegformerForSemanticSegmentation(SegformerConfig(num_labels=150))
+    save(mit_b0, folder / 'SRC.pth')
     arrays = augreg_arrays(TimmViT(image=384, num_classes=1000, **vit_tiny))
-    for name in ('mit_b0.pth', 'SRC.pth'):
-        save(mit_b0, folder / name)
-    for name in ('Ti_16-i21k-300ep.npz', 'SRC.npz'):
-        np.savez(folder / name, **arrays)
-    for name in ('seg_tiny_mask', 'RUN_FOLDER'):
-        write_rstrudel(folder / name, segmenter)
-    for name in ('segformer-b0-finetuned-ade-512-512', 'FOLDER'):
-        segformer.save_pretrained(folder / name)
+    np.savez(folder / 'SRC.npz', **arrays)
+    segmenter = RstrudelSegmenter('mask', num_classes=150, image=512, **vit_tiny)
+    write_rstrudel(folder / 'RUN_FOLDER', segmenter)
+    segformer = SegformerForSemanticSegmentation(SegformerConfig(num_labels=150))
+    segformer.save_pretrained(folder / 'FOLDER')
+    SegformerImageProcessor(do_reduce_labels=True).save_pretrained(folder / 'FOLDER')
 
 
 def make_workspace(folder: Path, shared: Path) -> Path:

@@ -1,6 +1,13 @@
 # SegFormer-B0 (https://arxiv.org/abs/2105.15203, tables 1 and 6) with OpenMMLab's decoder.
 # The leaf names num_classes and, where it has some, the pretrained backbone.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
+# Layer norms of the official code, for the configs with its decoder (segformer-mlp_*); OpenMMLab's
+# have 1e-6 everywhere.
+official_norms = dict(
+    norm_cfg=dict(type='LN', eps=1e-6),
+    patch_norm_cfg=dict(type='LN', eps=1e-5),
+    sr_norm_cfg=dict(type='LN', eps=1e-5),
+)
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     mean=[123.675, 116.28, 103.53],

@@ -1,44 +1,25 @@
 import pytest
 import torch
 from generated_weights import assert_close, build, mit, save, segformer
+from official_names import MIT_B0, SEGFORMER_B0, shapes_of, tensors_of
 from reference_networks import NVlabsMiT, NVlabsSegFormer, randomised
 
 from mmseg_custom.checkpoints.formats.nvlabs import ENTRIES
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 
-# mit_b0.pth of NVlabs: what its first and last layers are called, with their shapes.
-OFFICIAL_B0 = {
-    'patch_embed1.proj.weight': (32, 3, 7, 7),
-    'patch_embed1.norm.bias': (32,),
-    'patch_embed4.proj.weight': (256, 160, 3, 3),
-    'block1.0.norm1.weight': (32,),
-    'block1.0.attn.q.weight': (32, 32),
-    'block1.0.attn.kv.weight': (64, 32),
-    'block1.0.attn.kv.bias': (64,),
-    'block1.0.attn.proj.weight': (32, 32),
-    'block1.0.attn.sr.weight': (32, 32, 8, 8),
-    'block1.0.attn.norm.weight': (32,),
-    'block1.1.mlp.fc1.weight': (128, 32),
-    'block1.1.mlp.dwconv.dwconv.weight': (128, 1, 3, 3),
-    'block1.1.mlp.fc2.weight': (32, 128),
-    'block3.0.attn.sr.weight': (160, 160, 2, 2),
-    'norm1.weight': (32,),
-    'block4.1.attn.kv.weight': (512, 256),
-    'norm4.bias': (256,),
-    'head.weight': (1000, 256),
-    'head.bias': (1000,),
-}
+B0 = dict(dims=(32, 64, 160, 256), depths=(2, 2, 2, 2))
+B0_CONFIG = dict(embed_dims=32, num_layers=[2, 2, 2, 2])
 
 
-def official_b0() -> NVlabsMiT:
-    return NVlabsMiT((32, 64, 160, 256), (2, 2, 2, 2), num_classes=1000)
+def test_the_references_have_the_official_names_and_shapes():
+    assert shapes_of(NVlabsMiT(**B0, num_classes=1000)) == MIT_B0
+    assert shapes_of(NVlabsSegFormer(**B0, width=256, num_classes=150)) == SEGFORMER_B0
 
 
-def test_names_and_shapes_are_the_official_ones(tmp_path):
-    network = official_b0()
-    weights = network.state_dict()
-    assert {name: tuple(weights[name].shape) for name in OFFICIAL_B0} == OFFICIAL_B0
-    opened = open_weights(save(network, tmp_path / 'renamed by somebody.bin'))
+def test_an_official_backbone(tmp_path):
+    weights = tensors_of(MIT_B0)
+    torch.save(weights, tmp_path / 'renamed by somebody.bin')
+    opened = open_weights(tmp_path / 'renamed by somebody.bin')
     assert opened.description.kind == 'ImageNet MiT-B0 backbone of NVlabs, no decoder'
     assert opened.description.heads == (1, 2, 5, 8)
     # Parameters of MiT-B0 without its classifier: SegFormer's paper, table 6.
@@ -47,6 +28,24 @@ def test_names_and_shapes_are_the_official_ones(tmp_path):
     first = weights['block1.0.attn.q.weight'], weights['block1.0.attn.kv.weight']
     merged = opened.state_dict['backbone.layers.0.1.0.attn.attn.in_proj_weight']
     assert torch.equal(merged, torch.cat(first))
+    report = load_weights(build(mit(**B0_CONFIG)), opened)
+    assert not report.new and report.unused == ['head.fc.weight', 'head.fc.bias']
+
+
+def test_an_official_segmentor(tmp_path):
+    weights = tensors_of(SEGFORMER_B0)
+    torch.save({'state_dict': weights, 'meta': {}}, tmp_path / 'x.pth')
+    head = dict(in_channels=[32, 64, 160, 256], channels=256)
+    model = build(segformer(num_classes=150, head=head, **B0_CONFIG))
+    report = load_weights(model, tmp_path / 'x.pth')
+    assert "MiT-B0 segmentor of NVlabs with the authors' MLP decoder 256 wide for 150" in str(
+        report
+    )
+    assert not (report.new or report.notes)
+    assert report.unused == ['decode_head.conv_seg.weight', 'decode_head.conv_seg.bias']
+    # The file's own conv_seg is another one.
+    wanted = weights['decode_head.linear_pred.bias']
+    assert torch.equal(model.decode_head.conv_seg.bias, wanted)
 
 
 def test_backbone_computes_the_same_maps(tmp_path, images):

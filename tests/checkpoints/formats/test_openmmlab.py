@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from generated_weights import build, save, segformer, segmenter
+from generated_weights import assert_close, build, mit, save, segformer, segmenter, vit
 from reference_networks import randomised
 
 from mmseg_custom.checkpoints.formats.openmmlab import describe
@@ -32,6 +32,23 @@ def test_a_stock_segmentors_file_is_computed_with_the_same_numbers(tmp_path, ima
     with torch.no_grad():
         wanted, logits = stock(images), ours(images, mode='tensor')
     assert (logits - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(
+    'config',
+    [mit(patch_norm_cfg=None, sr_norm_cfg=None), vit(img_size=64)],
+    ids=lambda config: config['type'],
+)
+def test_a_stock_backbones_file_is_computed_with_the_same_numbers(tmp_path, images, config):
+    register_all()
+    stock_config = {k: v for k, v in config.items() if k not in ('patch_norm_cfg', 'sr_norm_cfg')}
+    stock = randomised(MODELS.build(dict(stock_config, _scope_='mmseg')))
+    ours = build(config)
+    report = load_weights(ours, save(stock, tmp_path / 'x.pth'))
+    assert report.description.source == 'OpenMMLab' and not (report.new or report.unused)
+    with torch.no_grad():
+        for out, wanted in zip(ours(images), stock(images), strict=True):
+            assert_close(out, wanted, 1e-5)
 
 
 def test_a_segmentors_file_fills_a_backbone(tmp_path):
