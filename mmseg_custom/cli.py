@@ -71,6 +71,9 @@ def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None)
     ignore_upstream_warnings()
     try:
         main(argv)
+    except SystemExit:
+        _leave_process_group()
+        raise
     except (*USER_ERRORS, KeyError, SyntaxError) as error:
         message = _user_message(error)
         if message is None or '--traceback' in arguments:
@@ -79,6 +82,14 @@ def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None)
         where = '' if rank == '0' else f' [rank {rank}]'
         print(f'error{where}: {message}', file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    _leave_process_group()
+
+
+def _leave_process_group() -> None:
+    """End the threads of ``torch.distributed``: a process that exits with them can be aborted."""
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _user_message(error: Exception) -> str | None:
