@@ -31,6 +31,8 @@ class RunStateHook(Hook):
         self.saved: dict | None = None
         self.validated_iter = -1
         self.generators: list[dict] = []
+        # What a sharded run has put together before a checkpoint is saved.
+        self.whole: dict[str, dict] = {}
 
     @master_only
     def before_train(self, runner) -> None:
@@ -47,6 +49,7 @@ class RunStateHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``run_state`` to a checkpoint that a run can be resumed from."""
         checkpoint['message_hub'] = plain_message_hub(checkpoint['message_hub'])
+        checkpoint.update(self.whole)
         iterations = checkpoint['meta']['iter']
         if 'optimizer' not in checkpoint:
             return
