@@ -70,7 +70,8 @@ class DistributedRunner(ResumableRunner):
             return
         several = isinstance(optim_wrapper, OptimWrapperDict)
         for wrapper in optim_wrapper.values() if several else [optim_wrapper]:
-            for group in wrapper.optimizer.param_groups:
+            # Those of the wrapper: one of them is only logged, as base_lr.
+            for group in wrapper.param_groups:
                 group['lr'] *= factor
         self.logger.info(line)
 

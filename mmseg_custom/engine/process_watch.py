@@ -42,7 +42,7 @@ class ProcessWatch:
     ) -> None:
         self.store, self.rank, self.world_size = store, rank, world_size
         self.patience, self.interval, self.report = patience, interval, report
-        self.marks, self.place = 0, 'starting'
+        self.marks, self.place, self._beat = 0, 'starting', 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name='process watch')
 
@@ -62,22 +62,27 @@ class ProcessWatch:
             self._thread.join()
 
     def _watch(self) -> None:
-        beat = waited = 0
-        seen, told = -1, False
-        while not self._stopped.wait(self.interval):
-            beat += 1
-            try:
-                self.store.set(_key(self.rank), f'{beat}|{self.marks}|{self.place}')
-            except DistError:
-                return  # explain() says so
-            waited = waited + self.interval if seen == self.marks else 0
-            if waited == 0:
+        waited, seen, told = 0.0, -1, False
+        while self._beats_on():
+            waited = waited + self.interval if seen == self.marks else 0.0
+            if waited == 0.0:
                 seen, told = self.marks, False
             elif waited >= self.patience and not told:
                 told = True
                 line, reporter = self.missing()
                 if reporter == self.rank:
                     self.report(f'no progress for {waited:.0f} s: {line}')
+
+    def _beats_on(self) -> bool:
+        """Wait for the next beat; False where the watch is over or its store is gone."""
+        if self._stopped.wait(self.interval):
+            return False
+        self._beat += 1
+        try:
+            self.store.set(_key(self.rank), f'{self._beat}|{self.marks}|{self.place}')
+        except DistError:
+            return False  # explain() says so
+        return True
 
     def missing(self) -> tuple[str, int]:
         """Who does not answer or is behind; takes some beats.
@@ -88,7 +93,8 @@ class ProcessWatch:
         """
         try:
             before = self._read()
-            self._stopped.wait(BEATS_TO_MISS * self.interval)
+            for _ in range(BEATS_TO_MISS):
+                self._beats_on()  # others look at this process, too
             now = self._read()
         except DistError as error:
             return (
@@ -109,9 +115,10 @@ class ProcessWatch:
         elif behind:
             fix = 'its loader (slow disk, dead worker) or its GPU hangs, or it runs other code'
         else:
-            parts, fix = [f'all ranks are {self.place}'], 'the network between them hangs'
-        reporter = min(rank for rank in (*now, self.rank) if rank not in (*silent, *behind))
-        return f'{_shortened(parts)}; {fix}', reporter
+            parts = [f'all ranks are {self.place}']
+            fix = 'one computes without end, which py-spy dump --pid shows, or the network hangs'
+        fine = [rank for rank in now if rank not in (*silent, *behind)]
+        return f'{_shortened(parts)}; {fix}', min(fine, default=self.rank)
 
     def _read(self) -> dict[int, tuple[int, int, str]]:
         """Beat, marks and place of each rank; (0, 0, ...) of one that never spoke."""

@@ -28,7 +28,7 @@ class ProcessesHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Average what is logged over the processes, all values at once."""
         average(outputs or {})
-        runner.watch.mark(f'waiting for the batch of iteration {runner.iter + 2}')
+        runner.watch.mark(f'after iteration {runner.iter + 1} (hooks, checkpoint, next batch)')
 
     def before_val(self, runner) -> None:
         """See :func:`mmseg_custom.engine.sharding.keep_whole`."""
