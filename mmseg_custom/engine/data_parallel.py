@@ -43,8 +43,14 @@ class DataParallel(MMDistributedDataParallel):
         """Train one batch; see mmengine.
 
         Raises:
-            ValueError: in the first iteration, parameters that got no gradient.
+            ValueError: in the first iteration, parameters that got no gradient; accumulation with
+                a static graph, where PyTorch ends in an assertion of its own.
         """
+        if self.static_graph and getattr(optim_wrapper, '_accumulative_counts', 1) > 1:
+            raise ValueError(
+                'model_wrapper_cfg.static_graph=True does not work with '
+                'optim_wrapper.accumulative_counts > 1; leave one out'
+            )
         if self._checked:
             return super().train_step(data, optim_wrapper)
         self._checked = True

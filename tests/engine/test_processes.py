@@ -169,3 +169,13 @@ def test_parameters_without_a_gradient_are_named(trained):
         message = (trained / f'unused_{rank}.txt').read_text()
         assert 'got no gradient: backbone.layers.1.' in message
         assert 'find_unused_parameters=True' in message
+
+
+def test_another_global_batch_is_refused(trained, training_pictures):
+    """Two processes with two samples each, continued by one with two."""
+    sharded = trained / 'sharded'
+    before = {path: path.read_bytes() for path in sharded.iterdir() if path.is_file()}
+    message = r'trained with 4 samples per iteration, .* 2 x 1 process.*batch_size=4'
+    with pytest.raises(ValueError, match=message):
+        run(segmenter(training_pictures, 2), sharded, resume=True)
+    assert {path: path.read_bytes() for path in before} == before
