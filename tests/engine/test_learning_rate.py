@@ -8,7 +8,10 @@ from mmengine.optim import CosineAnnealingLR
 from training_runs import configured, run
 
 from mmseg_custom.engine import PolyLR
+from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.learning_rate import rate_of_items, samples_per_step, scale_of_batch
+
+B0 = 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
 
 
 def configuration(lr=None, accumulated=1, batch_size=2, **keys) -> dict:
@@ -114,3 +117,15 @@ def test_a_floor_is_given_once_and_below_the_rate():
         PolyLR(optimizer, eta_min=0.0, eta_min_ratio=0.1)
     with pytest.raises(ValueError, match='eta_min_ratio=10, expected the share'):
         PolyLR(optimizer, eta_min_ratio=10)
+
+
+def test_the_command_line_knows_the_keys():
+    scale = ['auto_scale_lr.enable=True', 'auto_scale_lr.base_batch_size=16']
+    wrapper = ['model_wrapper_cfg.static_graph=True', 'model_wrapper_cfg.bucket_cap_mb=50']
+    other = ['per_item_lr=1e-5', 'sharding=fsdp', 'env_cfg.dist_cfg.timeout=600']
+    config = load_config(B0, [*scale, 'auto_scale_lr.rule=sqrt', *wrapper, *other])
+    assert config.auto_scale_lr == dict(enable=True, base_batch_size=16, rule='sqrt')
+    assert config.model_wrapper_cfg == dict(static_graph=True, bucket_cap_mb=50)
+    for wrong in ('auto_scale_lr.base_batch=16', 'model_wrapper_cfg.static_grapf=True'):
+        with pytest.raises(ValueError, match=f"unknown key '{wrong.split('=')[0]}'"):
+            load_config(B0, [*scale, *wrapper, wrong])
