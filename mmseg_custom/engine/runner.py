@@ -94,10 +94,12 @@ class Runner(DistributedRunner):
     def dump_config(self) -> None:
         """Write the resolved config: a training's into the work folder, a test's beside its log.
 
-        A test in the work folder of a training must not replace the config it was trained with.
+        A test in the work folder of a training must not replace the config it was trained with, nor
+        a training that is refused; mmengine writes before anything is loaded.
         """
         if self._train_dataloader is not None:
-            super().dump_config()
+            if not isinstance(self._train_loop, dict):
+                super().dump_config()
         elif self.rank == 0:
             name = Path(self.cfg.filename or 'config.py').name
             self.cfg.dump(Path(self.log_dir, name))

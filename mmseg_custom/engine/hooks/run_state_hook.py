@@ -37,6 +37,7 @@ class RunStateHook(Hook):
     @master_only
     def before_train(self, runner) -> None:
         """Begin ``log.jsonl``, or cut it at the checkpoint; remove a run that is overwritten."""
+        runner.dump_config()
         if getattr(runner, 'overwrite', False):
             remove_run(Path(runner.work_dir))
         cut_run_log(runner.work_dir, runner.iter, self.validated_iter == runner.iter)
