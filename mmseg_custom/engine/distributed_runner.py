@@ -7,7 +7,8 @@ from mmengine.device import get_device
 from mmengine.model import convert_sync_batchnorm, is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapperDict
 from torch import nn
-from torch.distributed.distributed_c10d import _get_default_store, default_pg_timeout
+from torch.distributed import get_backend
+from torch.distributed.distributed_c10d import _get_default_store, _get_default_timeout
 
 from mmseg_custom.engine.data_parallel import DataParallel
 from mmseg_custom.engine.hooks.processes_hook import ProcessesHook
@@ -30,10 +31,10 @@ class DistributedRunner(ResumableRunner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap as mmengine does, in our wrapper; what is to be sharded stays whole until loaded."""
-        check_sharding(self.cfg.get('sharding'), self.cfg)
         options = dict(model_wrapper_cfg or {})
-        kind = options.pop('type', 'mmseg_custom.DataParallel')
-        if not self.distributed or is_model_wrapper(model) or not kind.endswith('.DataParallel'):
+        kind = options.pop('type', 'DataParallel')
+        ours = kind in ('DataParallel', 'mmseg_custom.DataParallel')
+        if not self.distributed or is_model_wrapper(model) or not ours:
             return super().wrap_model(model_wrapper_cfg, model)
         if self.cfg.get('sync_bn'):
             model = convert_sync_batchnorm(model, self.cfg.sync_bn)
@@ -46,8 +47,10 @@ class DistributedRunner(ResumableRunner):
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         """Register the config's hooks and what several processes need."""
         super().register_hooks(default_hooks, custom_hooks)
-        if self.distributed and self._train_dataloader is not None:
-            self.register_hook(ProcessesHook())
+        if self._train_dataloader is not None:
+            check_sharding(self.cfg, self.hooks)
+            if self.distributed:
+                self.register_hook(ProcessesHook())
 
     def build_optim_wrapper(self, optim_wrapper):
         """Build as mmengine does, with the learning rate that ``per_item_lr`` gives.
@@ -79,7 +82,7 @@ class DistributedRunner(ResumableRunner):
         """Load or resume into the whole model and optimizer, then shard both."""
         super().load_or_resume()
         if self.shards and not is_sharded(self.model):
-            shard(self.model, self.optim_wrapper.optimizer)
+            shard(self.model, self.optim_wrapper)
 
     def save_checkpoint(self, *args, save_optimizer: bool = True, **kwargs) -> None:
         """Save whole tensors; every process has to call it."""
@@ -99,7 +102,7 @@ class DistributedRunner(ResumableRunner):
         if not self.distributed:
             return super().train()
         timeout = self.cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-        timeout = timeout or default_pg_timeout.total_seconds()
+        timeout = timeout or _get_default_timeout(get_backend()).total_seconds()
         self.watch = ProcessWatch(
             *(_get_default_store(), self.rank, self.world_size),
             patience=0.7 * timeout,

@@ -7,12 +7,13 @@ it loads on any number of processes, sharded or not.
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper
 from mmengine.utils import apply_to
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.optim import Optimizer
 
 SHARDINGS = ('fsdp',)
 
@@ -24,45 +25,42 @@ def transformer_layers(model: nn.Module) -> list[nn.Module]:
     ]
 
 
-def check_sharding(sharding: str | None, config: dict) -> None:
+def check_sharding(config: dict, hooks: list[Hook]) -> None:
     """Raise unless a run can be sharded as its config says.
 
     Args:
-        sharding: the config's value.
         config: of the run.
+        hooks: of the run.
 
     Raises:
-        ValueError: an unknown value, or a feature that needs whole parameters is on.
+        ValueError: an unknown ``sharding``, or something that needs whole parameters is on.
     """
+    sharding = config.get('sharding')
     if sharding not in (None, False, *SHARDINGS):
         raise ValueError(f"sharding={sharding!r}, expected 'fsdp' or None; leave it out for DDP")
-    if not sharding:
-        return
-    hooks = config.get('custom_hooks') or []
-    wrapper = config.get('optim_wrapper') or {}
     problems = {
         'compile': config.get('compile'),
-        'EMAHook': any(str(hook.get('type', '')).endswith('EMAHook') for hook in hooks),
-        'float16 (use bfloat16)': wrapper.get('dtype') == 'float16',
+        'EMAHook': any(isinstance(hook, EMAHook) for hook in hooks),
         'model_wrapper_cfg': config.get('model_wrapper_cfg'),
     }
     found = [name for name, on in problems.items() if on]
-    if found:
+    if sharding and found:
         raise ValueError(
             f'sharding={sharding!r} does not work together with {", ".join(found)}; leave one out'
         )
 
 
-def shard(model: nn.Module, optimizer: Optimizer) -> None:
+def shard(model: nn.Module, optim_wrapper: OptimWrapper) -> None:
     """Shard a model in place, each transformer layer by itself, and its optimizer with it.
 
     Args:
         model: whole, with the same weights in every process.
-        optimizer: of all or some of its parameters; may have a state. The parts replace its
-            parameters, in the same groups and order.
+        optim_wrapper: with an optimizer of all or some of the parameters; may have a state. The
+            parts replace its parameters, in the same groups and order.
 
     Raises:
-        ValueError: the model has no transformer layers.
+        ValueError: the model has no transformer layers, or is trained in float16, whose loss
+            scaling would skip steps in some processes only.
     """
     layers = transformer_layers(model)
     if not layers:
@@ -70,11 +68,16 @@ def shard(model: nn.Module, optimizer: Optimizer) -> None:
             f"sharding='fsdp' shards transformer layers, and {type(model).__name__} has none; "
             'leave sharding out'
         )
+    if getattr(optim_wrapper, 'cast_dtype', None) == torch.float16:
+        raise ValueError(
+            "sharding='fsdp' does not work together with float16; set optim_wrapper.dtype=bfloat16"
+        )
     names = {parameter: name for name, parameter in model.named_parameters()}
     mesh = init_device_mesh(get_device(), (get_world_size(),))
     for module in (*layers, model):
         fully_shard(module, mesh=mesh)
     parts = dict(model.named_parameters())
+    optimizer = optim_wrapper.optimizer
     for group in optimizer.param_groups:
         group['params'] = [parts[names[parameter]] for parameter in group['params']]
     for parameter in list(optimizer.state):

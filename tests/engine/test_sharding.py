@@ -1,10 +1,13 @@
 """What is sharded, and what a sharded run refuses; tests/engine/test_processes.py trains one."""
 
 import pytest
+import torch
 from config_leaves import CONFIG_DIR, copied, fill_class_counts, make_thin
+from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmseg_custom.engine.sharding import check_sharding, transformer_layers
+from mmseg_custom.engine.sharding import check_sharding, shard, transformer_layers
 from mmseg_custom.registry import MODELS
 
 
@@ -27,15 +30,26 @@ def test_the_layers_of_both_families_are_found(name, number):
 
 
 @pytest.mark.parametrize(
-    ('sharding', 'config', 'message'),
+    ('config', 'hooks', 'message'),
     [
-        ('zero', {}, "sharding='zero', expected 'fsdp'"),
-        ('fsdp', dict(compile=True), 'does not work together with compile; leave one out'),
-        ('fsdp', dict(custom_hooks=[dict(type='mmseg_custom.EMAHook')]), 'together with EMAHook'),
-        ('fsdp', dict(optim_wrapper=dict(dtype='float16')), r'together with float16 \(use bfloat'),
+        (dict(sharding='zero'), [], "sharding='zero', expected 'fsdp'"),
+        (dict(compile=True), [], 'does not work together with compile; leave one out'),
+        (dict(model_wrapper_cfg=dict(bucket_cap_mb=1)), [], 'together with model_wrapper_cfg'),
+        ({}, [EMAHook()], 'together with EMAHook'),
     ],
 )
-def test_what_needs_whole_parameters_is_refused(sharding, config, message):
+def test_what_needs_whole_parameters_is_refused(config, hooks, message):
     with pytest.raises(ValueError, match=message):
-        check_sharding(sharding, config)
-    check_sharding(None, config)
+        check_sharding(dict(sharding='fsdp') | config, hooks)
+    check_sharding({**config, 'sharding': None}, hooks)
+
+
+def test_models_that_cannot_be_sharded_are_refused():
+    model = nn.Linear(2, 2)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
+    with pytest.raises(ValueError, match='shards transformer layers, and Linear has none'):
+        shard(model, wrapper)
+    wrapper.cast_dtype = torch.float16
+    layer = nn.ModuleDict({'attn': model, 'ffn': nn.Linear(2, 2)})
+    with pytest.raises(ValueError, match=r'with float16; set optim_wrapper.dtype=bfloat16'):
+        shard(nn.Sequential(layer), wrapper)

@@ -37,7 +37,8 @@ class ProcessesHook(Hook):
 
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Say how far a validation is."""
-        runner.watch.mark(f'after batch {batch_idx + 1} of a validation')
+        if runner.watch is not None:
+            runner.watch.mark(f'after batch {batch_idx + 1} of a validation')
 
     def after_val(self, runner) -> None:
         """Keep parts again."""
