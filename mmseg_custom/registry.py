@@ -32,15 +32,15 @@ VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers')
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg_custom.engine')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'mmseg_custom.engine')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'mmseg_custom.engine')
 # Nothing of ours here yet, but without a node of our scope mmengine warns at each look-up.
 OTHERS = tuple(
     _child(name)
     for name in (
         'RUNNER_CONSTRUCTORS',
         'DATA_SAMPLERS',
-        'MODEL_WRAPPERS',
         'WEIGHT_INITIALIZERS',
-        'PARAM_SCHEDULERS',
         'EVALUATOR',
         'TASK_UTILS',
         'VISBACKENDS',
@@ -49,7 +49,8 @@ OTHERS = tuple(
 )
 ALL = (
     *(MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS),
-    *(LOOPS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, *OTHERS),
+    *(LOOPS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, MODEL_WRAPPERS),
+    *(PARAM_SCHEDULERS, *OTHERS),
 )
 
 

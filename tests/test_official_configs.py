@@ -6,6 +6,7 @@ that the published files have; runs keep the best checkpoint; and whether label 
 by the data set alone.
 """
 
+import copy
 from pathlib import Path
 
 import mmseg
@@ -90,6 +91,10 @@ def test_optimizer_and_schedule(name):
     expected = normal(official.optim_wrapper.to_dict())
     expected.get('paramwise_cfg', {}).get('custom_keys', {}).pop('pos_block', None)
     assert wrapper == expected
+    ours = copy.deepcopy(ours)
+    for schedule in ours.param_scheduler:
+        if 'eta_min_ratio' in schedule:
+            schedule.eta_min = schedule.pop('eta_min_ratio') * ours.optim_wrapper.optimizer.lr
     for key in ('param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg'):
         assert normal(ours[key]) == normal(official[key]), key
     interval = official.default_hooks.checkpoint.interval

@@ -13,7 +13,8 @@ default_scope = 'mmseg_custom'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # Seconds that a process waits for the others.
+    dist_cfg=dict(backend='nccl', timeout=1800),
 )
 randomness = dict(seed=0)
 

@@ -301,6 +301,10 @@ def _accepted_keys(config: Config, node: dict, walked: list[str]) -> set[str] | 
     if place in ('model.test_cfg', 'model.train_cfg'):
         cls = _configured_class(config.model)
         return {*getattr(cls, f'{walked[-1]}_keys'.upper(), ())}
+    if place == 'auto_scale_lr':
+        return {'enable', 'base_batch_size', 'rule'}
+    if place == 'model_wrapper_cfg':
+        node = {'type': 'DataParallel', **node}
     accepted = _accepted_arguments(node)
     if place == 'optim_wrapper' and accepted is not None:
         # --amp changes the type after the options are read.
@@ -315,6 +319,9 @@ def _runner_arguments() -> set[str]:
         'compile',
         'max_epochs',
         'new_classes',
+        'model_wrapper_cfg',
+        'per_item_lr',
+        'sharding',
         'sync_bn',
         'find_unused_parameters',
         'tta_model',

@@ -17,7 +17,7 @@ from mmseg_custom.checkpoints.reading import check_state_dict, state_dict_of
 from mmseg_custom.compat import UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
-from mmseg_custom.engine.resumable_runner import ResumableRunner
+from mmseg_custom.engine.distributed_runner import DistributedRunner
 from mmseg_custom.engine.run_state import check_resumable
 from mmseg_custom.registry import RUNNERS
 
@@ -25,7 +25,7 @@ _RUNS = itertools.count()
 
 
 @RUNNERS.register_module()
-class Runner(ResumableRunner):
+class Runner(DistributedRunner):
     """``mmengine.runner.Runner`` with a quiet console and checkpoints that must fit.
 
     The environment, the resolved config and the hook order go to the log file, not to the console;
@@ -94,10 +94,12 @@ class Runner(ResumableRunner):
     def dump_config(self) -> None:
         """Write the resolved config: a training's into the work folder, a test's beside its log.
 
-        A test in the work folder of a training must not replace the config it was trained with.
+        A test in the work folder of a training must not replace the config it was trained with, nor
+        a training that is refused; mmengine writes before anything is loaded.
         """
         if self._train_dataloader is not None:
-            super().dump_config()
+            if not isinstance(self._train_loop, dict):
+                super().dump_config()
         elif self.rank == 0:
             name = Path(self.cfg.filename or 'config.py').name
             self.cfg.dump(Path(self.log_dir, name))

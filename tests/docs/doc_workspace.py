@@ -38,9 +38,9 @@ PLACEHOLDERS = {
 }
 # `bash tools/dist_train.sh CONFIG 8` and `dist_test.sh CONFIG CHECKPOINT 8` take 2 processes.
 PROCESSES = re.compile(r'(dist_train\.sh \S+|dist_test\.sh \S+ \S+) 8')
-# The command of the first of several machines becomes those of two, with one process each, here.
-MACHINES = re.compile(r'NNODES=\d+ NODE_RANK=0 MASTER_ADDR=\S+ PORT=\d+ (bash .*) \d+$', re.M)
-TWO_MACHINES = r'NNODES=2 NODE_RANK=1 \1 1 & NNODES=2 NODE_RANK=0 \1 1; wait $!'
+MACHINES = re.compile(
+    r'NNODES=\d+ (NODE_RANK=0|RDZV_ID=\S+) MASTER_ADDR=\S+ (?:PORT=\d+ )?(.*bash .*) \d+$', re.M
+)
 SHORT_TRAINING = ('default_hooks.logger.interval=1', 'train_dataloader.batch_size=2')
 TWO_ITERATIONS = (
     *('max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2'),
@@ -51,9 +51,16 @@ CLASSES = ('background', 'road', 'car')
 DATASETS = {'ade20k': 150, 'camvid_360x480': 11}
 
 
+def two_machines(match: re.Match) -> str:
+    """The command of one of several machines as those of two, with one process each, here."""
+    first, command = match.groups()
+    second = first.replace('NODE_RANK=0', 'NODE_RANK=1')
+    return f'NNODES=2 {second} {command} 1 & NNODES=2 {first} {command} 1; wait $!'
+
+
 def substituted(text: str) -> str:
     """The text of a block with our values for the names in capitals."""
-    text = MACHINES.sub(TWO_MACHINES, text)
+    text = MACHINES.sub(two_machines, text)
     text = PROCESSES.sub(r'\1 GPUS', text)
     names = '|'.join(sorted(PLACEHOLDERS, key=len, reverse=True))
     return re.sub(rf'\b({names})\b', lambda match: PLACEHOLDERS[match[1]], text)

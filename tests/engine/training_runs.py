@@ -56,7 +56,9 @@ def pictures(root: Path) -> Path:
     return generate_quickstart_dataset(root, {'train': 11, 'val': 2, 'test': 2})
 
 
-def configured(root: Path, *options: str, workers: int = 0, hooks: tuple = ()):
+def configured(
+    root: Path, *options: str, workers: int = 0, hooks: tuple = (), path: Path = QUICKSTART
+):
     """The quick start on a thin network with every kind of randomness.
 
     Args:
@@ -64,12 +66,13 @@ def configured(root: Path, *options: str, workers: int = 0, hooks: tuple = ()):
         *options: ``KEY=VALUE``.
         workers: of the training's loader.
         hooks: configs of hooks beside the moving average.
+        path: of the config.
     """
     chosen = {option.partition('=')[0]: option for option in OPTIONS}
     chosen.update((option.partition('=')[0], option) for option in options)
     if 'max_epochs' in chosen:
         del chosen['max_iters']
-    config = reduced(QUICKSTART, root, *chosen.values())
+    config = reduced(path, root, *chosen.values())
     config.default_hooks.checkpoint.save_best = 'mIoU'
     for name in LOADERS:
         config[name].dataset.type = 'FolderDataset'

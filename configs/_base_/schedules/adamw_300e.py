@@ -10,7 +10,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=6255),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=6255),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=False, begin=6255),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict(type='ValLoop')

@@ -4,6 +4,7 @@ from mmseg_custom.engine.hooks.checkpoint_hook import CheckpointHook
 from mmseg_custom.engine.hooks.image_folder_hook import ImageFolderHook
 from mmseg_custom.engine.hooks.interruption_hook import InterruptionHook
 from mmseg_custom.engine.hooks.paint_hook import PaintHook
+from mmseg_custom.engine.hooks.processes_hook import ProcessesHook
 from mmseg_custom.engine.hooks.report_hook import ReportHook
 from mmseg_custom.engine.hooks.run_state_hook import RunStateHook
 from mmseg_custom.engine.hooks.sync_buffers_hook import SyncBuffersHook
@@ -13,6 +14,7 @@ __all__ = [
     'ImageFolderHook',
     'InterruptionHook',
     'PaintHook',
+    'ProcessesHook',
     'ReportHook',
     'RunStateHook',
     'SyncBuffersHook',

@@ -31,10 +31,13 @@ class RunStateHook(Hook):
         self.saved: dict | None = None
         self.validated_iter = -1
         self.generators: list[dict] = []
+        # What a sharded run has put together before a checkpoint is saved.
+        self.whole: dict[str, dict] = {}
 
     @master_only
     def before_train(self, runner) -> None:
         """Begin ``log.jsonl``, or cut it at the checkpoint; remove a run that is overwritten."""
+        runner.dump_config()
         if getattr(runner, 'overwrite', False):
             remove_run(Path(runner.work_dir))
         cut_run_log(runner.work_dir, runner.iter, self.validated_iter == runner.iter)
@@ -47,6 +50,7 @@ class RunStateHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``run_state`` to a checkpoint that a run can be resumed from."""
         checkpoint['message_hub'] = plain_message_hub(checkpoint['message_hub'])
+        checkpoint.update(self.whole)
         iterations = checkpoint['meta']['iter']
         if 'optimizer' not in checkpoint:
             return
