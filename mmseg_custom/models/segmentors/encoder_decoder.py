@@ -247,7 +247,8 @@ def _refuse_not_finite(pictures, metas: list[dict | None]) -> None:
         ]
         raise ValueError(
             f'the prediction of {", ".join(map(str, names))} is not finite (NaN or infinity); '
-            'check the picture, the mean and std, and the weights (a run that diverged, fp16 overflow)'
+            'check the picture, the mean and std, and the weights (a run that diverged, fp16 '
+            'overflow)'
         )
 
 
