@@ -145,7 +145,11 @@ class GuardHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Stop, skip or warn."""
-        losses = {name: float(value) for name, value in (outputs or {}).items() if 'loss' in name}
+        losses = {
+            name: torch.as_tensor(value).item()
+            for name, value in (outputs or {}).items()
+            if 'loss' in name
+        }
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         self._norm = float(self._norm)
         if broken or not math.isfinite(self._norm):
