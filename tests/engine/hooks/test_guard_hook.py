@@ -1,6 +1,7 @@
 """A training that diverges, spikes, waits or cannot begin: what is said and what stays whole."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -106,6 +107,31 @@ class TestNotFinite:
         warned = [line for line in logged(tmp_path).splitlines() if 'is not finite' in line]
         assert ['left out step 1 of at most 1' in line for line in warned] == [False, True, False]
         assert 'iteration 3: ' in warned[0] and 'iteration 4: ' in warned[1]
+
+
+def in_one_of_two(rank: int, data, work_dir, port: int) -> None:
+    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', **address)
+    config = guarded(data, damage=dict(picture=5 * rank), guard=dict(max_skips=1))
+    run(config, work_dir, launcher='pytorch')
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_skip_together(tmp_path, monkeypatch, training_pictures, free_port):
+    """One has the bad picture; the gradient, and so the step, is that of both."""
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
+    arguments = (training_pictures, tmp_path, free_port)
+    torch.multiprocessing.spawn(in_one_of_two, arguments, nprocs=2)
+    reports = [
+        json.loads((tmp_path / f'non_finite/iter_5{rank}.json').read_text())
+        for rank in ('', '_rank_1')
+    ]
+    assert [len(report['pictures_not_finite']) for report in reports] == [0, 1]
+    assert np.isfinite(reports[0]['losses']['loss']) and reports[0]['gradients_not_finite']
+    checkpoint = torch.load(tmp_path / 'iter_8.pth', weights_only=True)
+    assert all(value.isfinite().all() for value in checkpoint['state_dict'].values())
+    assert checkpoint['message_hub']['runtime_info']['skipped_steps'] == 1
 
 
 def test_a_spike_and_a_slow_loader(tmp_path, training_pictures):
