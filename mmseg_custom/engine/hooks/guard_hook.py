@@ -176,7 +176,7 @@ class GuardHook(Hook):
         path = dump_iteration(runner, batch, found, with_weights=left_out)
         what = ', '.join(name for name in broken if name != 'loss' or len(broken) == 1)
         message = f'iteration {runner.iter + 1}: {what or "the gradient"} is not finite'
-        message += _cause(pictures, runner)
+        message += _cause(pictures, bool(broken), runner)
         message += f'; batch, losses and learning rates are in {path}'
         info = runner.message_hub.runtime_info
         # Accumulated gradients are dropped by all processes at the step.
@@ -252,12 +252,14 @@ def _has_batch_of_one(norms: list[nn.Module], world_size: int) -> bool:
     )
 
 
-def _cause(pictures: list[str], runner) -> str:
+def _cause(pictures: list[str], loss_is_broken: bool, runner) -> str:
     if pictures:
         return (
             f' because the image of {", ".join(pictures[:MOST_NAMES])} is not (NaN or infinity): '
             'check the picture, the mean and the std'
         )
+    if runner.world_size > 1 and not loss_is_broken:
+        return ' though images and losses of this process are: look at the files of the others'
     groups = getattr(runner.optim_wrapper, 'param_groups', [])
     rate = max((group['lr'] for group in groups), default=math.nan)
     wrapper = next(iter(_wrappers(runner.optim_wrapper)))
