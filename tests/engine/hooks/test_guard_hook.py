@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from training_runs import configured, run
 
 from mmseg_custom.engine.hooks.guard_hook import NotFiniteError
+from mmseg_custom.engine.launch import train
 from mmseg_custom.registry import HOOKS, MODELS
 
 
@@ -81,6 +82,15 @@ class TestNotFinite:
         pictures = torch.stack(dump['inputs'])
         assert not model(pictures, mode='tensor').isfinite().all()
         assert model(pictures[1:].repeat(2, 1, 1, 1), mode='tensor').isfinite().all()
+
+    def test_a_training_starts_from_the_dump(self, stopped, tmp_path, training_pictures):
+        config = guarded(training_pictures, 'max_iters=1', 'train_cfg.val_interval=1')
+        config.load_from = str(stopped[1] / 'non_finite/iter_5.pth')
+        config.custom_hooks.append(dict(type='DamageHook'))
+        runner = train(config, str(tmp_path))
+        begun = next(hook.states[1] for hook in runner.hooks if isinstance(hook, DamageHook))
+        dump = torch.load(config.load_from, weights_only=True)['state_dict']
+        assert all(torch.equal(begun[name], value) for name, value in dump.items())
 
     def test_nothing_is_left_of_a_skipped_step(self, tmp_path, training_pictures):
         """Weights, moments and statistics of norm layers are those from before the iteration."""
