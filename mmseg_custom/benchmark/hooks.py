@@ -56,7 +56,12 @@ def run_hooks(options: Options, report) -> list[Result]:
 
     Returns:
         One result for each model, in seconds per iteration; on a CPU those of the process.
+
+    Raises:
+        ValueError: a dtype or a compiled model is asked for.
     """
+    if options.dtype != 'fp32' or options.compile != 'none':
+        raise ValueError('--task hooks trains in fp32, uncompiled; leave out --dtype and --compile')
     register_all()
     return [_run_model(options, name, report) for name in options.models]
 
@@ -65,18 +70,20 @@ def _run_model(options: Options, name: str, report) -> Result:
     size, batch_size = options.size or SIZE, options.batch or BATCH
     with tempfile.TemporaryDirectory() as folder:
         runners = {
-            side: _started_runner(options, name, Path(folder, side), size, batch_size)
+            side: started_runner(name, Path(folder, side), size, batch_size, side == 'ours')
             for side in ('ours', WITHOUT)
         }
         hooks = {side: {type(h).__name__ for h in runner.hooks} for side, runner in runners.items()}
         report(f'{name}: {", ".join(sorted(hooks["ours"] - hooks[WITHOUT]))} on and off')
+        # The one that a training takes by itself.
+        device = next(runners['ours'].model.parameters()).device
         timing = interleave(
             {side: runner.train_loop.step for side, runner in runners.items()},
             options.rounds,
             min_seconds=options.min_seconds,
             # Two per cent are less than what other processes take from a CPU.
-            clock=time.process_time if options.device == 'cpu' else time.perf_counter,
-            synchronize=synchronizer(torch.device(options.device)),
+            clock=time.process_time if device.type == 'cpu' else time.perf_counter,
+            synchronize=synchronizer(device),
         )
     measurements = [
         Measurement(
@@ -94,10 +101,21 @@ def _run_model(options: Options, name: str, report) -> Result:
     return Result('hooks', name, size, batch_size, measurements, [comparison])
 
 
-def _started_runner(
-    options: Options, name: str, folder: Path, size: tuple[int, int], batch_size: int
+def started_runner(
+    name: str, folder: Path, size: tuple[int, int], batch_size: int, with_hooks: bool
 ) -> Runner:
-    """Build the runner of one side and let its training begin."""
+    """Build the runner of one side and let its training begin.
+
+    Args:
+        name: of the model, see :mod:`mmseg_custom.benchmark.named_models`.
+        folder: the work folder.
+        size: height and width of the pictures.
+        batch_size: number of pictures.
+        with_hooks: all that a training has by default, else mmengine's alone.
+
+    Returns:
+        A runner whose ``train_loop`` is a :class:`SteppedLoop`.
+    """
     runtime, schedule = load_config('_base_/default_runtime.py'), load_config(SCHEDULE)
     made = make_batch(batch_size, size, torch.device('cpu'))
     batch = dict(inputs=list(made.pictures), data_samples=made.samples)
@@ -111,7 +129,7 @@ def _started_runner(
             custom_imports=runtime.custom_imports,
         )
     )
-    runner_type = Runner if folder.name == 'ours' else _PlainRunner
+    runner_type = Runner if with_hooks else _PlainRunner
     torch.manual_seed(0)
     runner = runner_type(
         model=config.model,

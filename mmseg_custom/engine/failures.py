@@ -12,12 +12,11 @@ ONE_VALUE_PER_CHANNEL = 'Expected more than 1 value per channel when training'
 
 
 @contextmanager
-def explained(config: Config, training: bool) -> Iterator[None]:
+def explained(runner) -> Iterator[None]:
     """Say what to change where a run within this context cannot go on.
 
     Args:
-        config: of the run.
-        training: whether it trains, else it tests.
+        runner: that trains or tests.
 
     Raises:
         MemoryError: the GPU's memory is full.
@@ -26,7 +25,12 @@ def explained(config: Config, training: bool) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        advice = _training_advice(config) if training else _test_advice(config)
+        # A validation fills the memory in another way than the training that it belongs to.
+        stage = runner.message_hub.runtime_info.get('loop_stage', 'train')
+        if stage == 'train':
+            advice = _training_advice(runner.cfg)
+        else:
+            advice = _prediction_advice(runner.cfg, f'{stage}_dataloader')
         raise MemoryError(
             f'the memory of the GPU is full{_peak()}; change one of: {"; ".join(advice)}'
         ) from error
@@ -69,8 +73,9 @@ def _training_advice(config: Config) -> list[str]:
     return advice or ['a smaller model']
 
 
-def _test_advice(config: Config) -> list[str]:
-    test_cfg = config.model.get('test_cfg') or {}
+def _prediction_advice(config: Config, loader: str) -> list[str]:
+    # Test-time augmentation has the model inside.
+    test_cfg = config.model.get('module', config.model).get('test_cfg') or {}
     advice = []
     if test_cfg.get('mode') == 'slide':
         windows = test_cfg.get('window_batch_size', 4)
@@ -82,10 +87,10 @@ def _test_advice(config: Config) -> list[str]:
             f'windows: model.test_cfg.mode=slide "model.test_cfg.crop_size=({height},{width})" '
             f'"model.test_cfg.stride=({height * 2 // 3},{width * 2 // 3})" (now whole pictures)'
         )
-    size = config.test_dataloader.get('batch_size') or 1
+    size = config[loader].get('batch_size') or 1
     if size > 1:
-        advice.append(f'test_dataloader.batch_size={size // 2} (now {size})')
-    return advice or ['smaller pictures in the test pipeline']
+        advice.append(f'{loader}.batch_size={size // 2} (now {size})')
+    return advice or [f'a smaller Resize in {loader}.dataset.pipeline']
 
 
 def _takes(config: Config, key: str) -> bool:

@@ -131,7 +131,7 @@ def train(
         _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
     runner.overwrite = overwrite and not resume
-    with explained(config, training=True):
+    with explained(runner):
         runner.train()
     return runner
 
@@ -206,7 +206,7 @@ def test(
     if tta:
         _enable_tta(config)
     runner = build_runner(config)
-    with explained(config, training=False):
+    with explained(runner):
         return runner.test()
 
 

@@ -16,6 +16,7 @@ from mmseg_custom.registry import HOOKS
 
 SKIPPED = 'skipped_steps'
 MOST_NAMES = 5
+MOST_GRADIENTS = 20
 
 
 class NotFiniteError(ValueError):
@@ -131,13 +132,15 @@ class GuardHook(Hook):
             norm = wrapper.message_hub.get_scalar('train/grad_norm').current()
         else:
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+            # Of sharded parameters it is a sum that is still to be made.
+            norm = norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
             if norm.is_cuda and not self.max_skips:
                 self._norm = norm
                 return
         norm = self._norm = float(norm)
         if not math.isfinite(norm):
             self._broken_gradients = [
-                names[p] for p in parameters if p in names and not p.grad.isfinite().all()
+                names[p] for p in parameters if p in names and not _local(p.grad).isfinite().all()
             ]
             for parameter in parameters:
                 parameter.grad = None
@@ -152,7 +155,7 @@ class GuardHook(Hook):
         }
         broken = [name for name, value in losses.items() if not math.isfinite(value)]
         self._norm = float(self._norm)
-        if broken or not math.isfinite(self._norm):
+        if broken or self._dropped or not math.isfinite(self._norm):
             self._answer(runner, data_batch, losses, broken)
             return
         if 'loss' in losses:
@@ -170,7 +173,7 @@ class GuardHook(Hook):
         found = dict(
             losses=losses,
             gradient_norm=self._norm,
-            gradients_not_finite=self._broken_gradients,
+            gradients_not_finite=self._broken_gradients[:MOST_GRADIENTS],
             pictures_not_finite=pictures,
         )
         path = dump_iteration(runner, batch, found, with_weights=left_out)
@@ -236,6 +239,11 @@ def _wrappers(wrapper) -> list:
     )
 
 
+def _local(gradient: Tensor) -> Tensor:
+    """What this process holds of a gradient."""
+    return gradient.to_local() if hasattr(gradient, 'to_local') else gradient
+
+
 def _has_loss_scaler(wrapper) -> bool:
     scaler = getattr(wrapper, 'loss_scaler', None)
     return scaler is not None and scaler.is_enabled()
@@ -272,10 +280,15 @@ def _cause(pictures: list[str], loss_is_broken: bool, runner) -> str:
 
 
 def _loader_advice(loader) -> str:
-    workers, cores = loader.num_workers, os.cpu_count()
-    if workers < cores:
-        return f'set train_dataloader.num_workers={cores} (now {workers}; there are {cores} cores)'
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    # torchrun says how many processes share this machine.
+    cores = max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+    if loader.num_workers < cores:
+        return (
+            f'set train_dataloader.num_workers={cores} (now {loader.num_workers}; each process has '
+            f'{cores} cores)'
+        )
     return (
-        f'all {cores} cores have a worker (train_dataloader.num_workers={workers}): store smaller '
-        'pictures, on a faster disk, or leave out costly transforms'
+        f'its {cores} cores have {loader.num_workers} workers (train_dataloader.num_workers): '
+        'store smaller pictures, on a faster disk, or leave out costly transforms'
     )
