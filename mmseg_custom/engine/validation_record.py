@@ -32,9 +32,8 @@ def validation_record(config: Config, loader: str) -> dict[str, str] | None:
         kind = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
         name = kind.rsplit('.', 1)[-1]
         same = sum(known.partition('__')[0] == name for known in pipeline)
-        pipeline[f'{name}__{same + 1}' if same else name] = dict(
-            sorted({**transform, 'type': kind}.items())
-        )
+        arguments = sorted({**transform, 'type': kind}.items())
+        pipeline[f'{name}__{same + 1}' if same else name] = dict(arguments)
     preprocessor = dict(config.model.get('data_preprocessor') or {})
     # The size of training batches.
     preprocessor.pop('size', None)
