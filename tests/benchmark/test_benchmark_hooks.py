@@ -27,6 +27,7 @@ def test_hooks_change_no_weight(tmp_path):
     assert not (tmp_path / WITHOUT / 'log.jsonl').exists()
 
 
+@pytest.mark.slow
 def test_both_sides_are_measured():
     lines = []
     (result,) = run_hooks(OPTIONS, lines.append)
