@@ -10,7 +10,7 @@ from collections.abc import Callable
 from mmseg_custom.compat import ignore_upstream_warnings
 from mmseg_custom.messages import did_you_mean
 
-USER_ERRORS = (ValueError, TypeError, OSError, ModuleNotFoundError)
+USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError)
 EXIT_USER_ERROR = 2
 
 
@@ -64,8 +64,8 @@ def add_traceback_argument(parser: argparse.ArgumentParser) -> None:
 def run(main: Callable[[list[str] | None], None], argv: list[str] | None = None) -> None:
     """Call ``main`` and turn a user's mistake into one line on stderr and exit status 2.
 
-    A mistake is a ``ValueError``, ``TypeError``, ``OSError``, missing module, or an unknown
-    registry name; anything else is a defect of ours and keeps its traceback.
+    A mistake is a ``ValueError``, ``TypeError``, ``OSError``, ``MemoryError``, missing module, or
+    an unknown registry name; anything else is a defect of ours and keeps its traceback.
     """
     arguments = sys.argv[1:] if argv is None else argv
     ignore_upstream_warnings()

@@ -132,7 +132,7 @@ def test_resume_prefers_the_runs_own_checkpoints(tmp_path, data_root, run_tool):
 
 def test_own_checkpoint_config_tests_itself(tmp_path, data_root, run_tool):
     """The config that a run leaves in its work folder works by itself, from another folder."""
-    options = short(data_root, max_iters=1)
+    options = short(data_root, max_iters=1, **{'train_cfg.val_interval': 1})
     checked(run_tool('train.py', CONFIG, '--work-dir', tmp_path / 'run', *options))
     saved = tmp_path / 'run' / Path(CONFIG).name
     out = checked(run_tool('test.py', saved, tmp_path / 'run/iter_1.pth', cwd=tmp_path))

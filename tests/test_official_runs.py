@@ -51,7 +51,7 @@ def test_training_and_test_from_the_command_line(name, run_tool, tmp_path):
     small += [f'{loader}.num_workers=0' for loader in LOADERS]
     small += [f'{loader}.dataset.indices=2' for loader in LOADERS]
     scope = 'default_scope=mmseg_custom'
-    short = ['train_cfg.max_iters=2', 'train_dataloader.batch_size=2']
+    short = ['max_iters=2', 'train_dataloader.batch_size=2']
     trained = run_tool(
         *('train.py', path, '--from-scratch', '--work-dir', tmp_path / 'run'),
         *('--cfg-options', scope, *small, *short),

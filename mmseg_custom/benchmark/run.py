@@ -27,7 +27,7 @@ from mmseg_custom.benchmark.timing import (
 from mmseg_custom.benchmark.workers import WorkerState, start_workers
 
 PEERS = ('mmseg', 'hf', 'smp')
-TASKS = (*DEFAULT_BATCH, 'eval')
+TASKS = (*DEFAULT_BATCH, 'eval', 'hooks')
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Largest difference of the contenders' results at which they still count as the same, in fp32.
 TOLERANCE = 1e-3
@@ -168,6 +168,10 @@ def run(options: Options, report=lambda text: None) -> tuple[Ceilings, list[Resu
         from mmseg_custom.benchmark.evaluation import run_evaluation
 
         return ceilings, run_evaluation(options, report)
+    if options.task == 'hooks':
+        from mmseg_custom.benchmark.hooks import run_hooks
+
+        return ceilings, run_hooks(options, report)
     return ceilings, [_run_model(options, name, ceilings, report) for name in options.models]
 
 

@@ -63,15 +63,19 @@ def remove_checkpoint(path: Path) -> None:
     checksum_path(path).unlink(missing_ok=True)
 
 
-def remove_run(work_dir: Path) -> None:
+def remove_run(work_dir: Path) -> list[str]:
     """Remove what a run in this folder could be resumed from.
 
     Left there, it would be newer than the first checkpoints of the run that begins.
+
+    Returns:
+        The names of the checkpoints.
     """
-    for path in saved_checkpoints(work_dir):
-        if path.parent == work_dir:
-            remove_checkpoint(path)
+    found = [path for path in saved_checkpoints(work_dir) if path.parent == work_dir]
+    for path in found:
+        remove_checkpoint(path)
     (work_dir / LAST_CHECKPOINT).unlink(missing_ok=True)
+    return [path.name for path in found]
 
 
 def remove_leftovers(folder: Path) -> list[str]:

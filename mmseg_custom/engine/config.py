@@ -215,7 +215,7 @@ def _check_length(key: str, value: Any) -> None:
 
 
 def _count_iterations(config: Config, max_iters: int) -> None:
-    """Give the training another length; its schedules and its warm-up follow.
+    """Give the training another length; its schedules, its warm-up and its validations follow.
 
     Raises:
         ValueError: the config counts epochs.
@@ -228,6 +228,8 @@ def _count_iterations(config: Config, max_iters: int) -> None:
         )
     _replace(config._cfg_dict, {'max_iters', 'end'}, train_cfg['max_iters'], max_iters)
     config.max_iters = max_iters
+    # Where it is not given the loop has 1000.
+    train_cfg['val_interval'] = min(train_cfg.get('val_interval', 1000), max_iters)
     config.param_scheduler = shorten_warmup(config.get('param_scheduler', []), max_iters)
 
 

@@ -10,6 +10,8 @@ from mmengine.registry import init_default_scope
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
+from mmseg_custom.engine.failures import explained
+from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
@@ -86,7 +88,7 @@ def train(
         The runner after training.
 
     Raises:
-        FileExistsError: the work folder holds checkpoints and neither ``resume`` nor ``overwrite``
+        FileExistsError: the work folder holds a run and neither ``resume`` nor ``overwrite``
             was given.
     """
     prepare(config, work_dir, launcher, 'train_dataloader')
@@ -112,7 +114,8 @@ def train(
         _add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
     runner.overwrite = overwrite and not config.resume
-    runner.train()
+    with explained(runner):
+        runner.train()
     return runner
 
 
@@ -144,7 +147,8 @@ def _set_resume(config: Config, resume: str | bool) -> None:
 
 
 def _protect_checkpoints(work_dir: Path) -> None:
-    found = sorted(work_dir.glob('*.pth'))
+    # A run that is done may have its checkpoints elsewhere.
+    found = [*sorted(work_dir.glob('*.pth')), *work_dir.glob(SUMMARY)]
     # Only the first process may look: the others start while it already trains.
     if found and os.environ.get('RANK', '0') == '0':
         raise FileExistsError(
@@ -210,7 +214,9 @@ def test(
         _add_hook(config, 'PaintHook', out_dir=show_dir)
     if tta:
         _enable_tta(config)
-    return build_runner(config).test()
+    runner = build_runner(config)
+    with explained(runner):
+        return runner.test()
 
 
 def half_precision_inference(config: Config) -> None:

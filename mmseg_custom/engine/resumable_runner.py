@@ -5,15 +5,17 @@ from pathlib import Path
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner as BaseRunner
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from mmseg_custom.engine.checkpoint_files import newest_whole_checkpoint, problem_of
+from mmseg_custom.engine.hooks.guard_hook import GuardHook
 from mmseg_custom.engine.hooks.interruption_hook import InterruptionHook, StopRequests
 from mmseg_custom.engine.hooks.run_state_hook import RunStateHook
 from mmseg_custom.engine.run_log import RunLogBackend
-from mmseg_custom.engine.run_state import all_generator_states, continue_generators
+from mmseg_custom.engine.run_state import all_generator_states, check_optimizer, continue_generators
 from mmseg_custom.engine.samplers.worker import WorkerStart
 
 
@@ -31,6 +33,8 @@ class ResumableRunner(BaseRunner):
         if self._train_dataloader is not None:
             self.register_hook(self.run_state)
             self.register_hook(InterruptionHook())
+            if not any(isinstance(hook, GuardHook) for hook in self.hooks):
+                self.register_hook(GuardHook())
 
     @staticmethod
     def build_dataloader(dataloader, seed=None, diff_rank_seed=False) -> DataLoader:
@@ -109,10 +113,17 @@ class ResumableRunner(BaseRunner):
             ValueError: the checkpoint does not fit this run.
         """
         super().resume(filename, *args, **kwargs)
+        if not isinstance(self.optim_wrapper, OptimWrapperDict):
+            check_optimizer(self.optim_wrapper.optimizer, filename)
         saved = self.run_state.saved
         if saved and saved['position'] and getattr(self.train_loop, 'stream', None) is not None:
             self.train_loop.load_position(saved['position'])
         self.logger.info(f'continuing after iteration {self.iter}: {filename}')
+        if self.iter >= self.max_iters:
+            self.logger.warning(
+                f'this run is done: {self.iter} of {self.max_iters} iterations; set a larger '
+                'max_iters or max_epochs to train on'
+            )
 
     def continue_state(self) -> bool:
         """Set this process's generators, and gathered gradients, to what the checkpoint holds.

@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.visualization import BaseVisBackend
 
 RUN_LOG = 'log.jsonl'
+SUMMARY = 'summary.json'
 # They differ between two runs that compute the same.
 MEASURED = ('time', 'data_time', 'memory', 'eta')
 

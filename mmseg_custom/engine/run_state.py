@@ -117,3 +117,24 @@ def check_resumable(checkpoint: dict, filename: str, hooks: list) -> None:
             'resume with the hooks it was trained with, or start a new run from its weights with '
             f'--cfg-options load_from={filename}'
         )
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, filename: str) -> None:
+    """Raise unless the state that an optimizer was given is one of its kind.
+
+    Args:
+        optimizer: after loading.
+        filename: what the message calls the checkpoint.
+
+    Raises:
+        ValueError: the groups of parameters lack what this optimizer needs; torch finds out in the
+            first step only.
+    """
+    missing = sorted(optimizer.defaults.keys() - optimizer.param_groups[0].keys())
+    if missing:
+        raise ValueError(
+            f'{filename} was trained with another optimizer: {type(optimizer).__name__} needs '
+            f'{", ".join(missing)}, which its state does not have; resume with the optim_wrapper '
+            'it was trained with, or start a new run from its weights with '
+            f'--cfg-options load_from={filename}'
+        )

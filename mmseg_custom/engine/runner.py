@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from mmseg_custom.checkpoints.adapt import describe_model
@@ -19,6 +21,11 @@ from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.engine.distributed_runner import DistributedRunner
 from mmseg_custom.engine.run_state import check_resumable
+from mmseg_custom.engine.validation_record import (
+    RECORD_KEY,
+    validation_differences,
+    validation_record,
+)
 from mmseg_custom.registry import RUNNERS
 
 _RUNS = itertools.count()
@@ -67,9 +74,11 @@ class Runner(DistributedRunner):
         """Build the loop as mmengine does, unless an epoch of it would be empty.
 
         Raises:
-            ValueError: ``drop_last`` leaves no batch.
+            ValueError: ``drop_last`` leaves no batch, or the run ends before its first validation.
         """
         built = super().build_train_loop(loop)
+        if self._val_loop is not None:
+            _check_validation(built)
         if len(built.dataloader) == 0:
             size, number = built.dataloader.batch_size, len(built.dataloader.dataset)
             raise ValueError(
@@ -95,10 +104,11 @@ class Runner(DistributedRunner):
         """Write the resolved config: a training's into the work folder, a test's beside its log.
 
         A test in the work folder of a training must not replace the config it was trained with, nor
-        a training that is refused; mmengine writes before anything is loaded.
+        must a training that fails before it begins.
         """
         if self._train_dataloader is not None:
-            if not isinstance(self._train_loop, dict):
+            # mmengine calls this in the constructor, RunStateHook when the training begins.
+            if isinstance(self._train_loop, BaseLoop):
                 super().dump_config()
         elif self.rank == 0:
             name = Path(self.cfg.filename or 'config.py').name
@@ -151,6 +161,8 @@ class Runner(DistributedRunner):
                 show=self.logger.info,
                 dataset_meta=self._dataset_meta(),
             )
+            if not training:
+                self._compare_validation(checkpoint.get('meta') or {})
         self._has_loaded = True
         return checkpoint
 
@@ -161,10 +173,28 @@ class Runner(DistributedRunner):
         dataset = next((loader.dataset for loader in loaders if loader is not None), None)
         return getattr(dataset, 'metainfo', None) or {}
 
+    def _compare_validation(self, meta: dict) -> None:
+        """Warn where this test is not what the training validated with."""
+        before, now = meta.get(RECORD_KEY), validation_record(self.cfg, 'test_dataloader')
+        if not before or not now or isinstance(self.model, BaseTTAModel):
+            return
+        differences = validation_differences(before, now)
+        if differences:
+            self.logger.warning(
+                "this test is not the validation of the checkpoint's training, its numbers differ: "
+                f'{"; ".join(differences)}'
+            )
+
     def save_checkpoint(self, *args, meta: dict | None = None, **kwargs) -> None:
-        """Save as mmengine does, with what no parameter shows: heads, epsilons, normalisation."""
-        described = describe_model(_unwrap(self.model)).as_dict()
-        super().save_checkpoint(*args, meta={**(meta or {}), DESCRIPTION_KEY: described}, **kwargs)
+        """Save as mmengine does, with what no parameter shows: heads, epsilons, normalisation.
+
+        And with what the validation does to a picture, which a test is compared with.
+        """
+        described = {
+            DESCRIPTION_KEY: describe_model(_unwrap(self.model)).as_dict(),
+            RECORD_KEY: validation_record(self.cfg, 'val_dataloader'),
+        }
+        super().save_checkpoint(*args, meta={**(meta or {}), **described}, **kwargs)
 
     def resume(self, *args, **kwargs) -> None:
         """Resume as mmengine does; where the config has another schedule now, follow that one."""
@@ -192,6 +222,17 @@ class Runner(DistributedRunner):
         if not isinstance(self.param_schedulers, list):
             return []
         return [(scheduler.begin, scheduler.end) for scheduler in self.param_schedulers]
+
+
+def _check_validation(loop: BaseLoop) -> None:
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    key, end = ('max_epochs', loop.max_epochs) if by_epoch else ('max_iters', loop.max_iters)
+    for name in ('val_interval', 'val_begin'):
+        if getattr(loop, name) > end:
+            raise ValueError(
+                f'train_cfg.{name}={getattr(loop, name)}, but the run ends at {key}={end}; set '
+                f'train_cfg.{name}={end} to validate at its end'
+            )
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -160,7 +160,6 @@ def test_arguments_of_a_configured_class_are_known_keys():
         ('randomness.deterministic=True', 'randomness.deterministic', True),
         ('optim_wrapper.dtype=float16', 'optim_wrapper.dtype', 'float16'),
         ('model.test_cfg.window_batch_size=4', 'model.test_cfg.window_batch_size', 4),
-        ('model.train_cfg.check_finite=True', 'model.train_cfg.check_finite', True),
         ('model.test_cfg.check_finite=False', 'model.test_cfg.check_finite', False),
         ('model.test_cfg.crop_size=(64,64)', 'model.test_cfg.crop_size', (64, 64)),
         ('model.test_cfg.stride=(48,48)', 'model.test_cfg.stride', (48, 48)),

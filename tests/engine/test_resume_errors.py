@@ -77,7 +77,7 @@ def test_another_config_is_named_and_a_thread_writes(copy, training_pictures, un
 
 
 def test_overwriting_removes_what_could_be_resumed(copy, training_pictures):
-    config = configured(training_pictures, 'max_iters=1', 'train_cfg.val_interval=2')
+    config = configured(training_pictures, 'max_iters=1', 'train_cfg.val_interval=1')
     (copy / 'iter_8.pth').write_text('of the old run')
     (copy / '.iter_12.pth.partial').write_text('half written')
     run(config, copy, overwrite=True)

@@ -28,7 +28,7 @@ SIZES = [(512, 512), (97, 131), (480, 360)]
 def trained(request, tmp_path_factory, run_tool):
     """Config, checkpoint, and a picture (H, W, 3) of what it was trained on."""
     work_dir = tmp_path_factory.mktemp(request.param)
-    options = {'train_cfg.val_interval': 1000, 'train_dataloader.num_workers': 0}
+    options = {'train_dataloader.num_workers': 0}
     options['train_dataloader.persistent_workers'] = False
     if request.param.startswith('camvid'):
         shared_data = request.getfixturevalue('shared_data')

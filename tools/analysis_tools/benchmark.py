@@ -13,7 +13,9 @@ from mmseg_custom import cli
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--task', default='infer', help='infer, predict, slide, train, loss, eval')
+    parser.add_argument(
+        '--task', default='infer', help='infer, predict, slide, train, loss, eval, hooks'
+    )
     parser.add_argument('--models', type=_names, default=('segformer_b0',), help='with commas')
     parser.add_argument('--against', type=_names, default=('mmseg',), help='mmseg,hf,smp')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')

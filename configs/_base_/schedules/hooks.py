@@ -6,4 +6,5 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, save_best='mIoU', max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     report=dict(type='ReportHook'),
+    guard=dict(type='GuardHook'),
 )

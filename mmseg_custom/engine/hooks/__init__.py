@@ -1,6 +1,7 @@
 """Hooks: what happens at fixed points of a run, beside training itself."""
 
 from mmseg_custom.engine.hooks.checkpoint_hook import CheckpointHook
+from mmseg_custom.engine.hooks.guard_hook import GuardHook
 from mmseg_custom.engine.hooks.image_folder_hook import ImageFolderHook
 from mmseg_custom.engine.hooks.interruption_hook import InterruptionHook
 from mmseg_custom.engine.hooks.paint_hook import PaintHook
@@ -11,6 +12,7 @@ from mmseg_custom.engine.hooks.sync_buffers_hook import SyncBuffersHook
 
 __all__ = [
     'CheckpointHook',
+    'GuardHook',
     'ImageFolderHook',
     'InterruptionHook',
     'PaintHook',

@@ -8,7 +8,7 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 
-from mmseg_custom.engine.run_log import read_run_log
+from mmseg_custom.engine.run_log import SUMMARY, read_run_log
 from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.curves import plot_curves
 from mmseg_custom.writing import write_atomically
@@ -35,7 +35,7 @@ class ReportHook(Hook):
         """Log the paths of the run's checkpoint and curves, and the command that tests it."""
         checkpoint, score = best_checkpoint(runner)
         summary = json.dumps(summarised(runner), indent=2)
-        write_atomically(Path(runner.work_dir, 'summary.json'), f'{summary}\n'.encode())
+        write_atomically(Path(runner.work_dir, SUMMARY), f'{summary}\n'.encode())
         if self.curves:
             self._draw_curves(runner)
         if checkpoint is None:

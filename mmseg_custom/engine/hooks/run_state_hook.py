@@ -36,10 +36,15 @@ class RunStateHook(Hook):
 
     @master_only
     def before_train(self, runner) -> None:
-        """Begin ``log.jsonl``, or cut it at the checkpoint; remove a run that is overwritten."""
-        runner.dump_config()
+        """Write the config, begin ``log.jsonl`` or cut it; remove a run that is overwritten."""
         if getattr(runner, 'overwrite', False):
-            remove_run(Path(runner.work_dir))
+            removed = remove_run(Path(runner.work_dir))
+            if removed:
+                runner.logger.warning(
+                    f'--overwrite: removed {", ".join(removed)}, the run that was in '
+                    f'{runner.work_dir}'
+                )
+        runner.dump_config()
         cut_run_log(runner.work_dir, runner.iter, self.validated_iter == runner.iter)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:

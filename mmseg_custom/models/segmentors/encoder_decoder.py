@@ -17,9 +17,6 @@ Keys of ``test_cfg`` beyond mmseg's ``mode``, ``crop_size`` and ``stride``:
   into a dict, as metrics do. Test-time augmentation does not need it;
 - ``check_finite`` (True): refuse logits that are not finite, naming the picture;
 - ``dtype`` (None): ``'bfloat16'``, ``'float16'`` or ``'auto'`` runs the network under autocast.
-
-Key of ``train_cfg``: ``check_finite``: the same for losses and images. Off by default on a GPU,
-where it waits for the result in every step, and on elsewhere.
 """
 
 from contextlib import nullcontext
@@ -52,18 +49,17 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         decode_head: config of the decoder.
         neck: config of what lies between them.
         auxiliary_head: config, or several, of decoders for deep supervision.
-        train_cfg: see the module's docstring.
+        train_cfg: as in mmseg, not used.
         test_cfg: see the module's docstring.
         data_preprocessor: config of what turns a loader's batch into the network's input.
         pretrained: path of the backbone's weights.
         init_cfg: initialisation.
     """
 
-    # What `--cfg-options` knows below `model.test_cfg` and `model.train_cfg`.
+    # What `--cfg-options` knows below `model.test_cfg`.
     TEST_CFG_KEYS = frozenset(
         {'mode', 'crop_size', 'stride', 'window_batch_size', 'keep_logits', 'check_finite', 'dtype'}
     )
-    TRAIN_CFG_KEYS = frozenset({'check_finite'})
 
     def __init__(
         self,
@@ -88,31 +84,6 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             pretrained=pretrained,
             init_cfg=init_cfg,
         )
-
-    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
-
-        Args:
-            inputs: float images of shape (N, C, H, W).
-            data_samples: N samples with ``gt_sem_seg``.
-
-        Returns:
-            The losses and measures of all heads by name.
-
-        Raises:
-            ValueError: a loss is not finite, unless ``train_cfg.check_finite`` is off.
-        """
-        losses = super().loss(inputs, data_samples)
-        if (self.train_cfg or {}).get('check_finite', inputs.device.type != 'cuda'):
-            broken = [name for name, value in losses.items() if not _all_finite(value)]
-            if broken:
-                metas = [sample.metainfo for sample in data_samples]
-                _refuse_not_finite(inputs, metas, 'the image')
-                raise ValueError(
-                    f'{", ".join(broken)} is not finite though all images are; lower the learning '
-                    'rate, clip gradients, or train in bf16 instead of fp16'
-                )
-        return losses
 
     def predict(
         self,
@@ -257,7 +228,7 @@ class EncoderDecoder(UpstreamEncoderDecoder):
 
     def _check_logits(self, pictures, metas: list[dict | None]) -> None:
         if (self.test_cfg or {}).get('check_finite', True):
-            _refuse_not_finite(pictures, metas, 'the prediction')
+            _refuse_not_finite(pictures, metas)
 
 
 def _same_sizes(inputs: Tensor | list[Tensor]):
@@ -272,13 +243,12 @@ def _same_sizes(inputs: Tensor | list[Tensor]):
         yield numbers, torch.cat([inputs[number] for number in numbers])
 
 
-def _refuse_not_finite(pictures, metas: list[dict | None], what: str) -> None:
-    """Raise ``ValueError`` naming the pictures that hold NaN or infinity.
+def _refuse_not_finite(pictures, metas: list[dict | None]) -> None:
+    """Raise ``ValueError`` naming the pictures whose logits hold NaN or infinity.
 
     Args:
         pictures: for each picture one tensor, or a list of those of its windows.
         metas: the pictures' meta information.
-        what: what the pictures' tensors are.
     """
     finite = torch.stack([_is_finite(picture) for picture in pictures])
     if not finite.all():
@@ -288,14 +258,10 @@ def _refuse_not_finite(pictures, metas: list[dict | None], what: str) -> None:
             if not good
         ]
         raise ValueError(
-            f'{what} of {", ".join(map(str, names))} is not finite (NaN or infinity); check the '
-            'picture, the mean and std, and the weights (a run that diverged, fp16 overflow)'
+            f'the prediction of {", ".join(map(str, names))} is not finite (NaN or infinity); '
+            'check the picture, the mean and std, and the weights (a run that diverged, fp16 '
+            'overflow)'
         )
-
-
-def _all_finite(loss: Tensor | list[Tensor]) -> bool:
-    """Whether a loss, or each of several under one name, is finite everywhere."""
-    return all(value.isfinite().all() for value in (loss if isinstance(loss, list) else [loss]))
 
 
 def _is_finite(tensors: Tensor | list[Tensor]) -> Tensor:
