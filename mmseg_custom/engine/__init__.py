@@ -2,6 +2,7 @@
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
+from mmseg_custom.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mmseg_custom.engine.log_processor import LogProcessor
 from mmseg_custom.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg_custom.engine.runner import Runner
@@ -10,6 +11,7 @@ __all__ = [
     'AmpOptimWrapper',
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
+    'LayerDecayOptimWrapperConstructor',
     'LogProcessor',
     'Runner',
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmseg_custom.engine.config_text import ReadableConfig
+from mmseg_custom.engine.switches import SWITCHES
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import SCOPE
 
@@ -317,10 +318,11 @@ def _runner_arguments() -> set[str]:
         'new_classes',
         'sync_bn',
         'find_unused_parameters',
+        'freeze',
         'tta_model',
         'tta_pipeline',
     }
-    return {*inspect.signature(Runner.__init__).parameters, *extra}
+    return {*inspect.signature(Runner.__init__).parameters, *extra, *SWITCHES}
 
 
 def _configured_class(node: dict) -> Any:

@@ -4,6 +4,7 @@ import datetime
 
 from mmengine.runner import LogProcessor as BaseLogProcessor
 
+from mmseg_custom.host_memory import peak_memory_mib
 from mmseg_custom.registry import LOG_PROCESSORS
 
 _SHORT = {'decode.loss_ce': None, 'decode.acc_seg': 'acc', 'loss': 'loss'}
@@ -13,12 +14,14 @@ _SHORT = {'decode.loss_ce': None, 'decode.acc_seg': 'acc', 'loss': 'loss'}
 class LogProcessor(BaseLogProcessor):
     """mmengine's log processor with shorter lines; what it records elsewhere is unchanged.
 
-    ``train   50/4000  loss 1.2345  acc 61.2  lr 1.00e-03  38.1 img/s  data 4%  eta 0:12:34``
+    ``train 50/4000  loss 1.2345  acc 61.2  lr 1.00e-03  38.1 img/s  data 4%  910 MiB  eta 0:12:34``
     """
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         """See mmengine; returns the recorded scalars and the line."""
         tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
+        if 'memory' not in tag and (peak := peak_memory_mib()) is not None:
+            tag['memory'] = peak  # without a GPU
         if mode != 'train':
             total = self._get_dataloader_size(runner, mode)
             return tag, f'{mode} {batch_idx + 1:>5}/{total}'
@@ -48,5 +51,8 @@ class LogProcessor(BaseLogProcessor):
         tag, _ = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
         metrics = {k: v for k, v in tag.items() if isinstance(v, float) and 'time' not in k}
         seconds = tag.get('time', 0.0)
-        line = '  '.join(f'{name.split("/")[-1]} {value:.2f}' for name, value in metrics.items())
+        line = '  '.join(
+            f'{name.split("/")[-1]} {value:.{4 if "loss" in name else 2}f}'
+            for name, value in metrics.items()
+        )
         return tag, f'{mode}  {line}  {seconds:.3f} s/batch'
