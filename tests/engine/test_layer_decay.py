@@ -1,8 +1,8 @@
 import pytest
-from config_leaves import CONFIG_DIR, resolved
+from config_leaves import CONFIG_DIR, copied, make_thin
 from mmengine.optim import build_optim_wrapper
 
-from mmseg_custom.engine.layer_decay import layer_ids
+from mmseg_custom.engine.layer_decay import LayerDecayOptimWrapperConstructor, layer_ids
 from mmseg_custom.registry import MODELS
 
 MIT = {
@@ -43,13 +43,14 @@ def test_another_encoder_is_an_error():
 @pytest.mark.parametrize(
     ('leaf', 'layers'),
     [
-        ('segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py', 8),
-        ('segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py', 12),
+        ('segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py', 4),
+        ('segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512.py', 1),
     ],
 )
 def test_learning_rates_of_real_networks(leaf, layers):
     """The decay comes on top of what ``custom_keys`` multiply."""
-    config = resolved(CONFIG_DIR / leaf)
+    config = copied(CONFIG_DIR / leaf)
+    make_thin(config.model)
     model = MODELS.build(dict(config.model, pretrained=None))
     custom = {'head': dict(lr_mult=10.0)}
     wrapper = build_optim_wrapper(
@@ -57,7 +58,7 @@ def test_learning_rates_of_real_networks(leaf, layers):
         dict(
             type='OptimWrapper',
             optimizer=dict(type='SGD', lr=1.0),
-            constructor='mmseg_custom.LayerDecayOptimWrapperConstructor',
+            constructor=LayerDecayOptimWrapperConstructor,
             paramwise_cfg=dict(custom_keys=custom, layer_decay=0.5),
         ),
     )
@@ -73,13 +74,12 @@ def test_learning_rates_of_real_networks(leaf, layers):
 def test_the_factor_is_checked(decay):
     model = MODELS.build(dict(type='MixVisionTransformer', embed_dims=8, num_layers=[1] * 4))
     paramwise = dict(layer_decay=decay)
-    constructor = 'mmseg_custom.LayerDecayOptimWrapperConstructor'
     with pytest.raises(ValueError, match=f'layer_decay={decay}; expected above 0 and at most 1'):
         build_optim_wrapper(
             model,
             dict(
                 optimizer=dict(type='SGD', lr=1.0),
-                constructor=constructor,
+                constructor=LayerDecayOptimWrapperConstructor,
                 paramwise_cfg=paramwise,
             ),
         )
