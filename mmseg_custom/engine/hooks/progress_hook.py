@@ -60,11 +60,14 @@ class ProgressHook(Hook):
         )
 
     def _show(self, line: str, done: int, total: int) -> None:
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
-        self._live.update(Group(ProgressBar(total, done), Text(line)), refresh=True)
+        rows = Table.grid(expand=True)
+        rows.add_row(ProgressBar(total, done))
+        rows.add_row(Text(line))
+        self._live.update(rows, refresh=True)
         self._shown_at = time.monotonic()
 
     def after_train(self, runner) -> None:
