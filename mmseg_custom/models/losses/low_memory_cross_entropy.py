@@ -115,7 +115,7 @@ def _operator(
     check_labels(labels, logits.shape[1], ignore_index)
     with torch.autocast(logits.device.type, enabled=False), _full_precision_products():
         strips = _Strips(logits, labels.shape[1:], align_corners, with_gradient)
-        pixels = PixelLoss(
+        pixels = _PixelLoss(
             logits.shape[1], ignore_index, class_weight, label_smoothing, strips.like
         )
 
@@ -286,7 +286,7 @@ class _Strips:
         self.gradient[sample, :, rows.first : rows.last] += gradient.transpose(0, 1)
 
 
-class PixelLoss:
+class _PixelLoss:
     """Loss and gradient of a strip of pixels.
 
     With p the softmax, w the class weights, e the smoothing, y the label and W = sum(w), a pixel's

@@ -5,7 +5,7 @@ from mmseg.models.losses.cross_entropy_loss import CrossEntropyLoss as UpstreamC
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_custom.models.losses.low_memory_cross_entropy import PixelLoss, check_labels
+from mmseg_custom.models.losses.low_memory_cross_entropy import check_labels
 
 
 def softmax_loss(head: nn.Module) -> UpstreamCrossEntropyLoss | None:
@@ -33,25 +33,35 @@ class PredictionLoss:
     """
 
     def __init__(self, head: nn.Module, sample: SegDataSample, like: Tensor) -> None:
-        self.loss = softmax_loss(head)
-        self.labels = sample.gt_sem_seg.data.squeeze(0).to(like.device)
-        ignore_index = 255 if head.ignore_index is None else head.ignore_index
-        check_labels(self.labels, head.out_channels, ignore_index)
+        loss, num_classes = softmax_loss(head), head.out_channels
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        self._pixel_loss = PixelLoss(
-            head.out_channels,
-            ignore_index,
-            self.loss.class_weight,
-            getattr(self.loss, 'label_smoothing', 0.0),
-            like.new_empty(0, dtype=dtype),
-        )
-        self._sums = like.new_zeros(2, dtype=dtype)
+        ignore_index = 255 if head.ignore_index is None else head.ignore_index
+        labels = sample.gt_sem_seg.data.squeeze(0).to(like.device)
+        check_labels(labels, num_classes, ignore_index)
+        self._valid = labels != ignore_index
+        is_class = (labels >= 0) & (labels < num_classes)
+        self._wrong = self._valid & ~is_class
+        self._labels = labels.long().clamp(0, num_classes - 1)
+        weights = like.new_ones(num_classes, dtype=dtype)
+        if loss.class_weight is not None:
+            weights = weights.new_tensor(loss.class_weight)
+        smoothing = getattr(loss, 'label_smoothing', 0.0)
+        self._direct = loss.loss_weight * (1 - smoothing) * weights
+        self._spread = loss.loss_weight * smoothing / num_classes * weights if smoothing else None
+        counted = self._valid if loss.avg_non_ignore else torch.ones_like(self._valid)
+        # As in CrossEntropyLoss: with class weights, a label that is no class counts nothing.
+        counted = counted if loss.class_weight is None else counted & is_class
+        self._sums = torch.stack((weights.new_zeros(()), (weights[self._labels] * counted).sum()))
 
     def __call__(self, rows: slice, columns: slice, logits: Tensor) -> None:
-        """Add a block of logits, (rows, K, columns), which is overwritten."""
-        loss, weights, _ = self._pixel_loss(logits, self.labels[rows, columns], False)
-        weight = weights[0 if self.loss.avg_non_ignore else 1]
-        self._sums += torch.stack((self.loss.loss_weight * loss, weight))
+        """Add a block of logits, (rows, K, columns)."""
+        index = self._labels[rows, columns]
+        shares = logits.log_softmax(1)
+        loss = -self._direct[index] * shares.gather(1, index[:, None])[:, 0]
+        if self._spread is not None:
+            loss -= self._spread @ shares
+        loss.masked_fill_(self._wrong[rows, columns], float('nan'))
+        self._sums[0] += loss.mul_(self._valid[rows, columns]).sum()
 
     @property
     def terms(self) -> Tensor:
