@@ -118,6 +118,7 @@ def train(
     if config.get('randomness', {}).get('deterministic'):
         # Without it cuBLAS takes other sums in another run; it is read when the GPU is first used.
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+        config.env_cfg = {**config.get('env_cfg', {}), 'cudnn_benchmark': False}
     apply_switches(config)
     config.compile = compile or config.get('compile', False)
     config.resume = bool(resume)

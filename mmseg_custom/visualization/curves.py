@@ -89,7 +89,8 @@ def compare_curves(runs: Mapping[str, Sequence[dict]], out_png: str | os.PathLik
             for number, (run, records) in enumerate(runs.items()):
                 colour = COLOURS[number % len(COLOURS)]
                 _draw(axes, points(records, mode, key), colour, run, number // len(COLOURS))
-        all_axes[0].legend(fontsize=8)
+        named = next((axes for axes in all_axes if axes.lines), all_axes[0])
+        named.legend(fontsize=8)
 
     titles = ('training loss', 'validation loss', 'learning rate', SCORES[name])
     return _write(every, titles, draw, out_png)
