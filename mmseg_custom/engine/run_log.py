@@ -47,14 +47,15 @@ class RunLogBackend(BaseVisBackend):
         """Append a line."""
         info = MessageHub.get_current_instance().runtime_info
         record = {'mode': info.get('loop_stage', 'train'), 'step': info.get('iter', -1) + 1}
-        record.update((name, _number(value)) for name, value in scalar_dict.items())
+        record.update((name, plain_number(value)) for name, value in scalar_dict.items())
         if record['mode'] == 'val' and info.get(CLASS_IOU):
             record[CLASS_IOU] = info[CLASS_IOU]
         with open(self.experiment, 'a', encoding='utf-8') as file:
             file.write(f'{json.dumps(record)}\n')
 
 
-def _number(value):
+def plain_number(value):
+    """A value as JSON has it: text where it is no finite number."""
     if isinstance(value, torch.Tensor) or hasattr(value, 'item'):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

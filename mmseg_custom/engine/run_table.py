@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmseg_custom.engine.config_difference import config_difference
-from mmseg_custom.engine.run_log import MEASURED, RUN_LOG, read_run_log
+from mmseg_custom.engine.run_log import MEASURED, RUN_LOG, plain_number, read_run_log
 from mmseg_custom.visualization.curves import score_of
 
 COUNTERS = ('mode', 'step', 'epoch', 'iter')
@@ -134,8 +134,10 @@ def differences(runs: Mapping[str, Run]) -> list[str]:
 
 
 def write_rows(runs: Mapping[str, Run], path: str) -> Path:
-    """Write the rows as JSON: for each row a value by run."""
-    content = {name: dict(zip(runs, values)) for name, values in rows_of(runs).items()}
+    """Write the rows as JSON: for each row a value by run; text where it is not finite."""
+    content = {
+        name: dict(zip(runs, map(plain_number, values))) for name, values in rows_of(runs).items()
+    }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(f'{json.dumps(content, indent=2)}\n', encoding='utf-8')
     return Path(path)

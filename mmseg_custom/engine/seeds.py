@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 
 from mmseg_custom.engine.checkpoint_files import write_atomically
 from mmseg_custom.engine.launch import default_work_dir, train
@@ -44,6 +44,7 @@ def train_seeds(
     for seed in seeds:
         run = folder / f'seed_{seed}'
         train(copy.deepcopy(config), work_dir=str(run), seed=seed, **options)
+        barrier()  # the first process writes what the others read
         results[seed] = result_of(run)
         summary = summarise(results)
         if is_main_process():
