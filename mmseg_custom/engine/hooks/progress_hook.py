@@ -34,7 +34,8 @@ class ProgressHook(Hook):
         from rich.live import Live
 
         console = Console(file=sys.stdout)
-        if not is_main_process() or not console.is_interactive:
+        # FORCE_COLOR makes rich take a pipe for a terminal.
+        if not (is_main_process() and sys.stdout.isatty() and console.is_interactive):
             return
         self._handlers = [h for h in runner.logger.handlers if type(h) is logging.StreamHandler]
         self._streams = [handler.stream for handler in self._handlers]
