@@ -110,7 +110,8 @@ def train(
     if amp:
         _enable_amp(config)
     if tensorboard:
-        config.loggers = ['tensorboard', *(config.get('loggers') or [])]
+        others = config.get('loggers') or []
+        config.loggers = ['tensorboard', *([others] if isinstance(others, str) else others)]
     if seed is not None:
         config.randomness = {**config.get('randomness', {}), 'seed': seed}
     if deterministic:

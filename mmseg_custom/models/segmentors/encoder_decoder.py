@@ -258,7 +258,9 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         """What measures the loss, where it is wanted and the sample and the head have one."""
         if not self.measures_loss or 'gt_sem_seg' not in sample:
             return None
-        if softmax_loss(self.decode_head) is None:
+        # Labels of another size are for a metric to refuse, which knows their file.
+        fits = sample.gt_sem_seg.data.shape[-2:] == picture.shape[1:]
+        if not fits or softmax_loss(self.decode_head) is None:
             return None
         return PredictionLoss(self.decode_head, sample, picture.parts[0].logits)
 

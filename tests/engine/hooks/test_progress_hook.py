@@ -67,6 +67,7 @@ def test_the_terminal_is_given_back_when_a_run_dies(tmp_path, training_pictures,
 
 
 def test_lines_elsewhere(tmp_path, training_pictures, monkeypatch):
+    monkeypatch.setenv('FORCE_COLOR', '1')
     output = io.StringIO()
     monkeypatch.setattr(sys, 'stdout', output)
     run(configured(training_pictures, 'max_iters=2'), tmp_path)
