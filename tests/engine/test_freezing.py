@@ -75,7 +75,7 @@ def test_a_training_leaves_them_as_they_are(tmp_path, training_pictures):
     config = configured(
         training_pictures,
         *('max_iters=2', 'freeze=[backbone.layers.0,decode_head.fusion_conv]'),
-        *('layer_decay=0.5', 'default_hooks.checkpoint.interval=2'),
+        *('layer_decay=0.5', 'default_hooks.checkpoint.interval=2', 'train_cfg.val_interval=2'),
         hooks=(dict(type='RememberHook'),),
     )
     runner = run(config, tmp_path)

@@ -142,7 +142,8 @@ def test_what_is_saved_is_what_was_validated(tmp_path, training_pictures):
 def test_other_loggers(tmp_path, training_pictures, monkeypatch, name):
     pytest.importorskip(name)
     monkeypatch.setenv('WANDB_MODE', 'offline')
-    run(configured(training_pictures, 'max_iters=2', f'loggers={name}'), tmp_path)
+    options = ('max_iters=2', 'train_cfg.val_interval=2', f'loggers={name}')
+    run(configured(training_pictures, *options), tmp_path)
     files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()]
     assert [f for f in files if '0_val_000' in f and f.endswith('.png')]
     assert [f for f in files if f.endswith('.wandb' if name == 'wandb' else 'metrics/mIoU')]
@@ -160,7 +161,7 @@ def test_deterministic_mode(tmp_path, training_pictures, uninterrupted):
 
 
 def test_several_seeds(tmp_path, training_pictures, capsys):
-    options = ('max_iters=1', 'default_hooks.checkpoint.interval=1')
+    options = ('max_iters=1', 'default_hooks.checkpoint.interval=1', 'train_cfg.val_interval=1')
     config = configured(training_pictures, *options)
     torch.set_num_threads(1)
     alone = train_seeds(config, [3], str(tmp_path), from_scratch=True)

@@ -43,7 +43,7 @@ def terminal(monkeypatch):
 
 
 def test_a_bar_on_a_terminal(tmp_path, training_pictures, monkeypatch):
-    options = ('max_iters=3', 'default_hooks.checkpoint.interval=3')
+    options = ('max_iters=3', 'default_hooks.checkpoint.interval=3', 'train_cfg.val_interval=3')
     with terminal(monkeypatch) as sent:
         run(configured(training_pictures, *options), tmp_path)
     (text,) = sent
@@ -70,7 +70,7 @@ def test_lines_elsewhere(tmp_path, training_pictures, monkeypatch):
     monkeypatch.setenv('FORCE_COLOR', '1')
     output = io.StringIO()
     monkeypatch.setattr(sys, 'stdout', output)
-    run(configured(training_pictures, 'max_iters=2'), tmp_path)
+    run(configured(training_pictures, 'max_iters=2', 'train_cfg.val_interval=2'), tmp_path)
     text = output.getvalue()
     assert ESCAPE not in text and '━' not in text
     assert len(re.findall(r'train [12]/2  loss', text)) == 2
