@@ -51,10 +51,11 @@ def _arguments(key: str, value: Any, main: str, kind: type | tuple) -> dict:
 
 def _average_weights(config: Config, value: Any) -> None:
     arguments = _arguments('ema', value, 'momentum', float)
-    # An average over the last tenth of the run so far, later over 1 / momentum iterations; running
-    # statistics of norms belong to the weights and are averaged with them.
-    defaults = dict(ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=10, update_buffers=True)
-    hook = dict(type='EMAHook', **{**defaults, **arguments})
+    if 'ema_type' not in arguments:
+        # Over the last tenth of the run so far, later over 1 / momentum iterations.
+        arguments = dict(ema_type='MomentumAnnealingEMA', gamma=10) | arguments
+    # Running statistics of norms belong to the weights and are averaged with them.
+    hook = dict(type='EMAHook', momentum=2e-4, update_buffers=True) | arguments
     config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
