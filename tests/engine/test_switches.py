@@ -138,6 +138,21 @@ def test_what_is_saved_is_what_was_validated(tmp_path, training_pictures):
 
 
 @pytest.mark.slow
+def test_everything_at_once_survives_a_kill(tmp_path, training_pictures):
+    options = ('ema=True', 'freeze=[backbone.layers.0]', 'layer_decay=0.5', 'early_stopping=5')
+
+    def config(*hooks):
+        built = configured(training_pictures, *options)
+        built.custom_hooks = [*hooks]
+        return built
+
+    run(config(), tmp_path / 'whole')
+    assert run(config(*killed(7)), tmp_path / 'cut') is None
+    run(config(), tmp_path / 'cut', resume=True)
+    assert_equal(outcome(tmp_path / 'cut'), outcome(tmp_path / 'whole'))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['wandb', 'mlflow'])
 def test_other_loggers(tmp_path, training_pictures, monkeypatch, name):
     pytest.importorskip(name)
