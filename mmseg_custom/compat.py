@@ -44,6 +44,7 @@ UPSTREAM_LOG_LINES = (
     'Exp name: ',
     'paramwise_options -- ',
 )
+UPSTREAM_LOG_ENDS = (' is skipped since its requires_grad=False',)
 
 
 def ignore_upstream_warnings() -> None:

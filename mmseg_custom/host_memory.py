@@ -1,7 +1,8 @@
-"""Keeping freed memory in the process, so that the next step does not fetch it page by page."""
+"""Memory of this process: keeping what is freed, so that it is not fetched again; its peak."""
 
 import ctypes
 import os
+import sys
 
 import torch
 
@@ -29,3 +30,13 @@ def keep_freed_memory() -> bool:
         return False
     wanted = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
     return all(set_option(option, value) == 1 for option, value in wanted)
+
+
+def peak_memory_mib() -> int | None:
+    """The most memory that this process had at one moment, in MiB; None where it is not known."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    unit = 2**20 if sys.platform == 'darwin' else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

@@ -29,7 +29,9 @@ RUNNERS = _child('RUNNERS', 'mmseg_custom.engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'mmseg_custom.engine')
 LOOPS = _child('LOOPS', 'mmseg_custom.engine')
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine.optimizers', 'mmseg_custom.engine'
+)
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg_custom.engine')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'mmseg_custom.engine')

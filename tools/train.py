@@ -27,6 +27,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--tensorboard', action='store_true', help='write TensorBoard files too')
     parser.add_argument('--compile', action='store_true', help='torch.compile the model')
+    parser.add_argument(
+        '--deterministic', action='store_true', help='the same numbers in every run, also on a GPU'
+    )
+    parser.add_argument(
+        '--seeds', nargs='+', type=int, metavar='N', help='train once with each, into seed_N'
+    )
     cli.add_launcher_argument(parser)
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -37,18 +43,18 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     from mmseg_custom.engine.config import load_config
     from mmseg_custom.engine.launch import train
+    from mmseg_custom.engine.seeds import train_seeds
 
-    train(
-        load_config(args.config, args.cfg_options),
-        work_dir=args.work_dir,
-        resume=args.resume,
-        amp=args.amp,
-        launcher=args.launcher,
-        compile=args.compile,
-        from_scratch=args.from_scratch,
-        overwrite=args.overwrite,
-        tensorboard=args.tensorboard,
-    )
+    options = {
+        key: value
+        for key, value in vars(args).items()
+        if key not in ('config', 'cfg_options', 'seeds', 'local_rank', 'traceback')
+    }
+    config = load_config(args.config, args.cfg_options)
+    if args.seeds is None:
+        train(config, **options)
+    else:
+        train_seeds(config, args.seeds, **options)
 
 
 if __name__ == '__main__':

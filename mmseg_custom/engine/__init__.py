@@ -3,6 +3,7 @@
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.engine.amp_optim_wrapper import AmpOptimWrapper
 from mmseg_custom.engine.data_parallel import DataParallel
+from mmseg_custom.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mmseg_custom.engine.log_processor import LogProcessor
 from mmseg_custom.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg_custom.engine.poly_lr import PolyLR
@@ -13,6 +14,7 @@ __all__ = [
     'DataParallel',
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
+    'LayerDecayOptimWrapperConstructor',
     'LogProcessor',
     'PolyLR',
     'Runner',

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmseg_custom.engine.config_text import ReadableConfig
+from mmseg_custom.engine.switches import SWITCHES
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import SCOPE
 
@@ -300,9 +301,8 @@ def _accepted_keys(config: Config, node: dict, walked: list[str]) -> set[str] | 
         return _runner_arguments()
     if place == 'randomness':
         return {*inspect.signature(Runner.set_randomness).parameters} - {'self'}
-    if place in ('model.test_cfg', 'model.train_cfg'):
-        cls = _configured_class(config.model)
-        return {*getattr(cls, f'{walked[-1]}_keys'.upper(), ())}
+    if place == 'model.test_cfg':
+        return {*getattr(_configured_class(config.model), 'TEST_CFG_KEYS', ())}
     if place == 'auto_scale_lr':
         return {'enable', 'base_batch_size', 'rule'}
     if place == 'model_wrapper_cfg':
@@ -326,10 +326,11 @@ def _runner_arguments() -> set[str]:
         'sharding',
         'sync_bn',
         'find_unused_parameters',
+        'freeze',
         'tta_model',
         'tta_pipeline',
     }
-    return {*inspect.signature(Runner.__init__).parameters, *extra}
+    return {*inspect.signature(Runner.__init__).parameters, *extra, *SWITCHES}
 
 
 def _configured_class(node: dict) -> Any:

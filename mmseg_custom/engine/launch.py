@@ -1,6 +1,5 @@
 """Training and testing from a config: what ``tools/train.py`` and ``tools/test.py`` call."""
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
+from mmseg_custom.engine.switches import add_hook, apply_switches
 from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
@@ -41,13 +41,18 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     register_all()
     init_default_scope(config.get('default_scope', SCOPE))
     config.launcher = launcher
-    name = Path(config.filename or 'config').stem
-    config.work_dir = work_dir or config.get('work_dir') or os.path.join('work_dirs', name)
+    config.work_dir = work_dir or default_work_dir(config)
     check_writable(Path(config.work_dir), '--work-dir')
     fit_class_count(config, loader)
     for name in LOADERS:
         if config.get(name) and config[name].get('num_workers') == 0:
             config[name].persistent_workers = False
+
+
+def default_work_dir(config: Config) -> str:
+    """The folder that the config names, else ``work_dirs/<name of the config>``."""
+    name = Path(config.filename or 'config').stem
+    return config.get('work_dir') or os.path.join('work_dirs', name)
 
 
 def build_runner(config: Config):
@@ -68,6 +73,8 @@ def train(
     overwrite: bool = False,
     tensorboard: bool = False,
     compile: bool = False,
+    deterministic: bool = False,
+    seed: int | None = None,
 ):
     """Train from a loaded config.
 
@@ -83,6 +90,8 @@ def train(
             resumed from are removed.
         tensorboard: also write TensorBoard event files.
         compile: compile backbone and decode head with ``torch.compile``.
+        deterministic: only operations whose results do not change from run to run.
+        seed: instead of the config's ``randomness.seed``.
 
     Returns:
         The runner after training.
@@ -100,28 +109,25 @@ def train(
     if amp:
         _enable_amp(config)
     if tensorboard:
-        if importlib.util.find_spec('tensorboard') is None:
-            raise ModuleNotFoundError(
-                '--tensorboard needs tensorboard, which is not installed; run: '
-                'pip install tensorboard'
-            )
-        config.visualizer.vis_backends = [
-            *config.visualizer.vis_backends,
-            dict(type='TensorboardVisBackend'),
-        ]
+        others = config.get('loggers') or []
+        config.loggers = ['tensorboard', *([others] if isinstance(others, str) else others)]
+    if seed is not None:
+        config.randomness = {**config.get('randomness', {}), 'seed': seed}
+    if deterministic:
+        config.randomness = {**config.get('randomness', {}), 'deterministic': True}
+    if config.get('randomness', {}).get('deterministic'):
+        # Without it cuBLAS takes other sums in another run; it is read when the GPU is first used.
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+        config.env_cfg = {**config.get('env_cfg', {}), 'cudnn_benchmark': False}
+    apply_switches(config)
     config.compile = compile or config.get('compile', False)
     if launcher != 'none':
-        _add_hook(config, 'SyncBuffersHook')
+        add_hook(config, 'SyncBuffersHook')
     runner = build_runner(config)
     runner.overwrite = overwrite and not config.resume
     with explained(runner):
         runner.train()
     return runner
-
-
-def _add_hook(config: Config, name: str, **arguments) -> None:
-    hook = dict(type=f'mmseg_custom.{name}', **arguments)
-    config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
 def _set_resume(config: Config, resume: str | bool) -> None:
@@ -209,9 +215,9 @@ def test(
         evaluator.setdefault('report_dir', os.path.join(config.work_dir, 'report'))
     if out is not None:
         config.test_evaluator.output_dir = out
-        _add_hook(config, 'ImageFolderHook')
+        add_hook(config, 'ImageFolderHook')
     if show_dir is not None:
-        _add_hook(config, 'PaintHook', out_dir=show_dir)
+        add_hook(config, 'PaintHook', out_dir=show_dir)
     if tta:
         _enable_tta(config)
     runner = build_runner(config)

@@ -4,6 +4,7 @@ import datetime
 
 from mmengine.runner import LogProcessor as BaseLogProcessor
 
+from mmseg_custom.host_memory import peak_memory_mib
 from mmseg_custom.registry import LOG_PROCESSORS
 
 _SHORT = {'decode.loss_ce': None, 'decode.acc_seg': 'acc', 'loss': 'loss'}
@@ -11,14 +12,20 @@ _SHORT = {'decode.loss_ce': None, 'decode.acc_seg': 'acc', 'loss': 'loss'}
 
 @LOG_PROCESSORS.register_module()
 class LogProcessor(BaseLogProcessor):
-    """mmengine's log processor with shorter lines; what it records elsewhere is unchanged.
+    """mmengine's log processor with shorter lines, and the run's peak memory without a GPU, too.
 
-    ``train   50/4000  loss 1.2345  acc 61.2  lr 1.00e-03  38.1 img/s  data 4%  eta 0:12:34``
+    ``train 50/4000  loss 1.2345  acc 61.2  lr 1.00e-03  38.1 img/s  data 4%  910 MiB  eta 0:12:34``
     """
+
+    _peak = 0
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         """See mmengine; returns the recorded scalars and the line."""
         tag, _ = super().get_log_after_iter(runner, batch_idx, mode)
+        # mmengine begins to measure anew at each line, and leaves it out without a GPU.
+        self._peak = max(self._peak, tag.get('memory') or peak_memory_mib() or 0)
+        if self._peak:
+            tag['memory'] = self._peak
         if mode != 'train':
             total = self._get_dataloader_size(runner, mode)
             return tag, f'{mode} {batch_idx + 1:>5}/{total}'
@@ -48,5 +55,8 @@ class LogProcessor(BaseLogProcessor):
         tag, _ = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
         metrics = {k: v for k, v in tag.items() if isinstance(v, float) and 'time' not in k}
         seconds = tag.get('time', 0.0)
-        line = '  '.join(f'{name.split("/")[-1]} {value:.2f}' for name, value in metrics.items())
+        line = '  '.join(
+            f'{name.split("/")[-1]} {value:.{4 if "loss" in name else 2}f}'
+            for name, value in metrics.items()
+        )
         return tag, f'{mode}  {line}  {seconds:.3f} s/batch'

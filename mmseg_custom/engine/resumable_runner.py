@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from mmseg_custom.engine.checkpoint_files import newest_whole_checkpoint, problem_of
 from mmseg_custom.engine.hooks.guard_hook import GuardHook
 from mmseg_custom.engine.hooks.interruption_hook import InterruptionHook, StopRequests
+from mmseg_custom.engine.hooks.progress_hook import ProgressHook
 from mmseg_custom.engine.hooks.run_state_hook import RunStateHook
 from mmseg_custom.engine.run_log import RunLogBackend
 from mmseg_custom.engine.run_state import all_generator_states, check_optimizer, continue_generators
@@ -64,8 +65,13 @@ class ResumableRunner(BaseRunner):
     def train(self) -> torch.nn.Module:
         """Train; SIGTERM and SIGINT end the run after the iteration and a checkpoint."""
         self.stop_requests = StopRequests()
-        with self.stop_requests:
-            return super().train()
+        try:
+            with self.stop_requests:
+                return super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, ProgressHook):
+                    hook.close()
 
     def save_checkpoint(self, *args, **kwargs) -> None:
         """Save as mmengine does, with the generators of all processes; every one has to call it."""

@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.visualization import BaseVisBackend
 
+from mmseg_custom.visualization.curves import CLASS_IOU
+
 RUN_LOG = 'log.jsonl'
 SUMMARY = 'summary.json'
 # They differ between two runs that compute the same.
@@ -19,7 +21,8 @@ class RunLogBackend(BaseVisBackend):
     """Append what is logged to ``log.jsonl``.
 
     A line holds ``mode`` (``train`` or ``val``), ``step`` (iterations done, also where the config
-    lets mmengine count epochs) and the scalars. What is not a finite number is written as text
+    lets mmengine count epochs) and the scalars; one of a validation also ``class_IoU``, percent by
+    class. What is not a finite number is written as text
     (``"nan"``, ``"inf"``), since JSON has no word for it.
     Our runner adds this to every training by itself.
 
@@ -45,12 +48,15 @@ class RunLogBackend(BaseVisBackend):
         """Append a line."""
         info = MessageHub.get_current_instance().runtime_info
         record = {'mode': info.get('loop_stage', 'train'), 'step': info.get('iter', -1) + 1}
-        record.update((name, _number(value)) for name, value in scalar_dict.items())
+        record.update((name, plain_number(value)) for name, value in scalar_dict.items())
+        if record['mode'] == 'val' and info.get(CLASS_IOU):
+            record[CLASS_IOU] = info[CLASS_IOU]
         with open(self.experiment, 'a', encoding='utf-8') as file:
             file.write(f'{json.dumps(record)}\n')
 
 
-def _number(value):
+def plain_number(value):
+    """A value as JSON has it: text where it is no finite number."""
     if isinstance(value, torch.Tensor) or hasattr(value, 'item'):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

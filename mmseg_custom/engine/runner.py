@@ -16,10 +16,11 @@ from mmseg_custom.checkpoints.adapt import describe_model
 from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.checkpoints.reading import check_state_dict, state_dict_of
-from mmseg_custom.compat import UPSTREAM_LOG_LINES
+from mmseg_custom.compat import UPSTREAM_LOG_ENDS, UPSTREAM_LOG_LINES
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.engine.distributed_runner import DistributedRunner
+from mmseg_custom.engine.freezing import freeze
 from mmseg_custom.engine.run_state import check_resumable
 from mmseg_custom.engine.validation_record import (
     RECORD_KEY,
@@ -41,6 +42,8 @@ class Runner(DistributedRunner):
     counts epochs can have a warm-up that counts iterations.
     """
 
+    _frozen = ''
+
     def __init__(self, *args, **kwargs) -> None:
         self._console = _Console()
         number = next(_RUNS)
@@ -51,6 +54,16 @@ class Runner(DistributedRunner):
             kwargs['experiment_name'] = f'{name}_{number}'
         super().__init__(*args, **kwargs)
         self._console.quiet = False
+        if self._frozen:
+            self.logger.info(self._frozen)
+
+    def build_model(self, model) -> nn.Module:
+        """Build the model; in a training, freeze what the config's ``freeze`` names."""
+        built = super().build_model(model)
+        patterns = self.cfg.get('freeze')
+        if patterns and self._train_dataloader is not None:
+            self._frozen = freeze(built, patterns)
+        return built
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -248,7 +261,8 @@ class _Console(logging.Filter):
     quiet = True
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith(UPSTREAM_LOG_LINES):
+        message = record.getMessage()
+        if message.startswith(UPSTREAM_LOG_LINES) or message.endswith(UPSTREAM_LOG_ENDS):
             return False
         return not self.quiet or record.levelno >= logging.WARNING
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_reduce, broadcast_object_list, get_dist_info, is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MessageHub, MMLogger, print_log
 from torch import Tensor
 
 from mmseg_custom.evaluation.confusion import SCORES, class_scores, count_confusion
@@ -25,6 +25,7 @@ from mmseg_custom.evaluation.report import (
     write_json,
 )
 from mmseg_custom.registry import METRICS
+from mmseg_custom.visualization.curves import CLASS_IOU
 from mmseg_custom.visualization.file_names import FileNames
 from mmseg_custom.visualization.rendering import write_image
 
@@ -232,6 +233,8 @@ class IoUMetric(BaseMetric):
             summary,
             sum(number for _, number in results),
         )
+        if 'IoU' in scores:
+            self._remember_classes(scores['IoU'])
         print_log(f'per class results:\n{format_table(evaluation)}', logger)
         if self.report_dir:
             folder = Path(self.report_dir)
@@ -240,6 +243,12 @@ class IoUMetric(BaseMetric):
             numbers = write_json(evaluation, folder / 'metrics.json')
             print_log(f'confusion matrix: {picture}; all numbers: {numbers}', logger)
         return {name: round(value, 2) for name, value in summary.items()}
+
+    def _remember_classes(self, iou: Tensor) -> None:
+        """Let the run's log tell how each class does; percent, ``None`` where there is no score."""
+        values = [None if math.isnan(v) else round(100 * v, 2) for v in iou.tolist()]
+        classes = dict(zip(self.dataset_meta['classes'], values))
+        MessageHub.get_current_instance().update_info(CLASS_IOU, classes)
 
 
 def _as_map(data: Tensor | np.ndarray) -> Tensor:

@@ -1,93 +1,165 @@
-"""Training curves as a PNG: loss, learning rate and mIoU (or top-1 accuracy) over the iterations.
+"""Training curves as a PNG, from the records of runs' logs.
 
-They are read from the ``scalars.json`` that mmengine's ``LocalVisBackend`` writes: one JSON object
-a line, ``step`` and ``loss``, ``lr`` on training lines, ``mIoU`` or ``top1`` on validation lines.
+A record is a dict of ``mode`` (``train`` or ``val``), ``step`` (iterations done) and values:
+``loss`` and ``lr`` of a training; ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU`` (a dict of
+the classes' scores) of a validation.
 """
 
-import json
 import math
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-SCALARS = 'scalars.json'
-COLOURS = {'loss': '#c0392b', 'lr': '#2471a3', 'mIoU': '#1e8449', 'top1': '#1e8449'}
+CLASS_IOU = 'class_IoU'
 SCORES = {'mIoU': 'validation mIoU (%)', 'top1': 'validation top-1 accuracy (%)'}
+COLOURS = ('#c0392b', '#2471a3', '#1e8449', '#7d3c98', '#b9770e', '#117a65', '#34495e', '#d35400')
+LOSS, LR, SCORE = COLOURS[:3]
+# More lines than that are not told apart, nor their names read.
+MOST_CLASSES = 20
+
+Points = list[tuple[int, float]]
 
 
-@dataclass
-class Curves:
-    """Points of each curve, (step, value) in the order of steps."""
-
-    loss: list[tuple[int, float]] = field(default_factory=list)
-    lr: list[tuple[int, float]] = field(default_factory=list)
-    mIoU: list[tuple[int, float]] = field(default_factory=list)
-    top1: list[tuple[int, float]] = field(default_factory=list)
-
-    @property
-    def score(self) -> str:
-        """What the run was validated with: the name of a curve."""
-        return 'top1' if self.top1 else 'mIoU'
+def points(records: Sequence[dict], mode: str, name: str) -> Points:
+    """Steps and values of what is logged under a name, in the order of steps."""
+    found = {r['step']: float(r[name]) for r in records if r['mode'] == mode and name in r}
+    return sorted(found.items())
 
 
-def plot_curves(log: str | os.PathLike, out_png: str | os.PathLike) -> Path:
-    """Draw loss, learning rate and the score side by side.
+def score_of(records: Sequence[dict]) -> str:
+    """What a run is validated with: ``mIoU`` or ``top1``."""
+    return next((name for name in SCORES if any(name in record for record in records)), 'mIoU')
+
+
+def plot_curves(records: Sequence[dict], out_png: str | os.PathLike) -> Path:
+    """Draw losses, learning rate, the score and, where it is logged, the IoU of each class.
 
     Args:
-        log: a ``scalars.json``, or a folder that holds it: a work folder (the runs in it are joined
-            as :func:`read_curves` says), one run's folder, or its ``vis_data``.
+        records: the log of one run.
         out_png: where to write; missing folders are made.
 
     Returns:
         The path written.
 
     Raises:
-        FileNotFoundError: there is no log.
-        ValueError: the log holds no training or validation line, or cannot be read.
+        ValueError: the log holds neither a loss nor a score.
     """
-    curves = read_curves(log)
+    name = score_of(records)
+    classes = _class_curves(records)
+
+    def draw(loss, lr, score, *single) -> None:
+        _draw(loss, points(records, 'train', 'loss'), LOSS, 'training')
+        validation = points(records, 'val', 'val/loss')
+        if validation:
+            _draw(loss, validation, LR, 'validation')
+            loss.legend(fontsize=8)
+        _draw(lr, points(records, 'train', 'lr'), LR)
+        scores = points(records, 'val', name)
+        _draw(score, scores, SCORE)
+        _mark_best(score, scores)
+        for axes in single:
+            for number, (label, curve) in enumerate(classes.items()):
+                _draw(axes, curve, COLOURS[number % len(COLOURS)], label, number // len(COLOURS))
+            axes.set_ylim(0, 105)
+            axes.legend(fontsize=7, ncols=2)
+
+    titles = ['loss', 'learning rate', SCORES[name], *(['IoU by class (%)'] if classes else [])]
+    return _write(records, titles, draw, out_png)
+
+
+def compare_curves(runs: Mapping[str, Sequence[dict]], out_png: str | os.PathLike) -> Path:
+    """Draw the losses, the learning rate and the score of several runs, a colour for each run.
+
+    Args:
+        runs: the log of each run by its name.
+        out_png: where to write; missing folders are made.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: no log holds a loss or a score.
+    """
+    every = [record for records in runs.values() for record in records]
+    name = score_of(every)
+    panels = (('train', 'loss'), ('val', 'val/loss'), ('train', 'lr'), ('val', name))
+
+    def draw(*all_axes) -> None:
+        for axes, (mode, key) in zip(all_axes, panels):
+            for number, (run, records) in enumerate(runs.items()):
+                colour = COLOURS[number % len(COLOURS)]
+                _draw(axes, points(records, mode, key), colour, run, number // len(COLOURS))
+        named = next((axes for axes in all_axes if axes.lines), all_axes[0])
+        named.legend(fontsize=8)
+
+    titles = ('training loss', 'validation loss', 'learning rate', SCORES[name])
+    return _write(every, titles, draw, out_png)
+
+
+def _write(records: Sequence[dict], titles: Sequence[str], draw: Callable, out_png) -> Path:
+    """Make the panels, let ``draw`` fill them, and write the picture beside the old one first."""
+    if not any('loss' in record or any(name in record for name in SCORES) for record in records):
+        raise ValueError('the log holds no loss and no score yet; train a little longer')
     # The figure is used without pyplot, so that no global state or display is involved.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 3.8), dpi=110, layout='constrained')
-    loss, lr, score = figure.subplots(1, 3)
-    _draw(loss, curves.loss, 'loss', 'training loss')
-    _draw(lr, curves.lr, 'lr', 'learning rate')
-    scores = getattr(curves, curves.score)
-    _draw(score, scores, curves.score, SCORES[curves.score])
-    lr.ticklabel_format(axis='y', style='sci', scilimits=(-2, 3))
-    last = max(step for points in vars(curves).values() for step, _ in points)
-    for axes in (loss, lr, score):
+    figure = Figure(figsize=(4.7 * len(titles), 3.8), dpi=110, layout='constrained')
+    panels = figure.subplots(1, len(titles))
+    draw(*panels)
+    last = max(record['step'] for record in records)
+    for axes, title in zip(panels, titles):
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel('iteration')
+        axes.grid(alpha=0.25)
+        axes.spines[['top', 'right']].set_visible(False)
         axes.set_xlim(0, max(last, 1) * 1.02)
-    _mark_best(score, scores)
+        if title == 'learning rate':
+            axes.ticklabel_format(axis='y', style='sci', scilimits=(-2, 3))
+        lowest = min((min(line.get_ydata()) for line in axes.lines), default=-1)
+        if axes.get_autoscaley_on() and lowest >= 0:
+            axes.set_ylim(bottom=0)
+        if not axes.lines:
+            axes.text(0.5, 0.5, 'none recorded', transform=axes.transAxes, ha='center', color='0.5')
     out_png = Path(out_png)
     out_png.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_png, format='png')
+    partial = out_png.with_name(f'.{out_png.name}.partial')
+    figure.savefig(partial, format='png')
+    os.replace(partial, out_png)
     return out_png
 
 
-def _draw(axes, points: list[tuple[int, float]], name: str, title: str) -> None:
-    axes.set_title(title, fontsize=11)
-    axes.set_xlabel('iteration')
-    axes.grid(alpha=0.25)
-    axes.spines[['top', 'right']].set_visible(False)
-    if not points:
-        axes.text(0.5, 0.5, 'none recorded', transform=axes.transAxes, ha='center', color='0.5')
+def _draw(axes, curve: Points, colour: str, label: str = '', style: int = 0) -> None:
+    """Add a line; ``style`` tells lines of one colour apart."""
+    if not curve:
         return
-    steps, values = zip(*points)
+    steps, values = zip(*curve)
     # Few points would be invisible as a line alone.
-    marker = 'o' if len(points) <= 40 else None
-    axes.plot(steps, values, color=COLOURS[name], linewidth=1.6, marker=marker, markersize=3.5)
-    if all(value >= 0 for value in values):
-        axes.set_ylim(bottom=0)
+    marker = 'o' if len(curve) <= 40 else None
+    line = ('-', '--', ':', '-.')[style % 4]
+    axes.plot(
+        steps, values, line, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label
+    )
 
 
-def _mark_best(axes, points: list[tuple[int, float]]) -> None:
-    points = [point for point in points if math.isfinite(point[1])]
-    if not points:
+def _class_curves(records: Sequence[dict]) -> dict[str, Points]:
+    """The IoU of each class; of many classes those that are worst in the end."""
+    logged = [(r['step'], r[CLASS_IOU]) for r in records if r.get(CLASS_IOU)]
+    if not logged:
+        return {}
+    last = {name: value for name, value in logged[-1][1].items() if value is not None}
+    names = sorted(last, key=last.get)[:MOST_CLASSES] if len(last) > MOST_CLASSES else [*last]
+    return {
+        name: [(step, scores[name]) for step, scores in logged if scores.get(name) is not None]
+        for name in names
+    }
+
+
+def _mark_best(axes, curve: Points) -> None:
+    curve = [point for point in curve if math.isfinite(point[1])]
+    if not curve:
         return
-    step, value = max(points, key=lambda point: point[1])
-    axes.axhline(value, color=COLOURS['mIoU'], linewidth=0.8, linestyle=':')
+    step, value = max(curve, key=lambda point: point[1])
+    axes.axhline(value, color=SCORE, linewidth=0.8, linestyle=':')
     axes.set_ylim(0, 1.25 * value if 0 < value < 80 else 105)
     axes.annotate(
         f'best {value:.2f} at {step}',
@@ -98,71 +170,3 @@ def _mark_best(axes, points: list[tuple[int, float]]) -> None:
         ha='right',
         fontsize=9,
     )
-
-
-def read_curves(log: str | os.PathLike) -> Curves:
-    """Read the curves of a run, also of one that was stopped and resumed.
-
-    A resumed run continues from a checkpoint, so from its first training step on it replaces what
-    earlier runs of the same work folder logged. Runs without a training line (tests) count only
-    where no other run is there.
-
-    Args:
-        log: as in :func:`plot_curves`.
-
-    Raises:
-        FileNotFoundError: there is no log.
-        ValueError: the log holds no training or validation line, or cannot be read.
-    """
-    runs = [_read_records(path) for path in find_logs(log)]
-    trained = [run for run in runs if any('loss' in record for record in run)]
-    kept: list[dict] = []
-    for run in trained or runs:
-        first = min((record['step'] for record in run if 'loss' in record), default=0)
-        kept = [record for record in kept if record['step'] < first] + run
-    curves = Curves()
-    for name, points in vars(curves).items():
-        points.extend(
-            sorted({record['step']: record[name] for record in kept if name in record}.items())
-        )
-    if not any(vars(curves).values()):
-        raise ValueError(
-            f'{log} holds no line with {", ".join(vars(curves))} yet; train a little longer'
-        )
-    return curves
-
-
-def find_logs(log: str | os.PathLike) -> list[Path]:
-    """Return the ``scalars.json`` files of a log, the oldest run first.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    log = Path(log)
-    if log.is_file():
-        return [log]
-    patterns = (SCALARS, f'vis_data/{SCALARS}', f'*/vis_data/{SCALARS}')
-    for pattern in patterns:
-        # mmengine names a run's folder after the time of its start.
-        found = sorted(log.glob(pattern))
-        if found:
-            return found
-    raise FileNotFoundError(
-        f'no {SCALARS} in {log}; expected the --work-dir of tools/train.py, written with '
-        "dict(type='LocalVisBackend') among the config's vis_backends"
-    )
-
-
-def _read_records(path: Path) -> list[dict]:
-    records = []
-    lines = path.read_text().splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break  # a run that was killed while it wrote its last line
-            raise ValueError(f'{path}, line {number} is not JSON: {error.msg}') from error
-        if isinstance(record, dict) and 'step' in record:
-            records.append(record)
-    return records

@@ -1,6 +1,7 @@
-"""The metric over two real processes, as a distributed sampler feeds it."""
+"""Metric and validation loss over two real processes, as a distributed sampler feeds them."""
 
 import json
+from types import SimpleNamespace
 
 import mmengine.dist
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
 from processes import run_in_two
 from torch.utils.data import DataLoader
 
+from mmseg_custom.engine.hooks import ValidationLossHook
 from mmseg_custom.evaluation import IoUMetric
 
 pytestmark = pytest.mark.filterwarnings('ignore:The prefix is not set')
@@ -36,9 +39,18 @@ def evaluate(num_pictures, report_dir):
     evaluator.dataset_meta = dict(classes=[f'class {i}' for i in range(NUM_CLASSES)])
     indices = list(range(num_pictures))
     sampler = DefaultSampler(indices, shuffle=False, round_up=True)
+    rank, world_size = mmengine.dist.get_dist_info()
+    runner = SimpleNamespace(model=torch.nn.Module(), rank=rank, world_size=world_size)
+    runner.val_dataloader = SimpleNamespace(dataset=indices)
+    hook = ValidationLossHook()
+    hook.before_val_epoch(runner)
     for batch in DataLoader(indices, batch_size=2, sampler=sampler, collate_fn=list):
         evaluator.process([make_sample(index) for index in batch])
-    return evaluator.evaluate(num_pictures)
+        terms = [torch.tensor([index + 1.0, 4.0]) for index in batch]
+        hook.after_val_iter(runner, 0, None, [BaseDataElement(loss_terms=t) for t in terms])
+    metrics = evaluator.evaluate(num_pictures)
+    hook.after_val_epoch(runner, metrics)
+    return metrics
 
 
 def evaluate_in_one_of_two(rank, folder):

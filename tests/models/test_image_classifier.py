@@ -84,6 +84,17 @@ def test_loss_and_prediction():
         model(images, mode='train')
 
 
+def test_the_loss_of_a_prediction():
+    model = classifier()
+    images, labels = torch.randn(2, 3, 32, 32), torch.tensor([3, 0])
+    samples = [BaseDataElement(gt_label=label) for label in labels]
+    assert 'loss_terms' not in model(images, samples, mode='predict')[0]
+    model.measures_loss = True
+    terms = torch.stack([s.loss_terms for s in model(images, samples, mode='predict')])
+    wanted = F.cross_entropy(model(images), labels, reduction='none')
+    torch.testing.assert_close(terms, torch.stack((wanted, torch.ones(2)), 1))
+
+
 def test_label_smoothing_spreads_the_target():
     """As in timm: 0.1 over all classes, the rest on the right one; also after mixing."""
     head = LinearClsHead(4, num_classes=5, label_smoothing=0.1).double()

@@ -5,6 +5,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, save_best='mIoU', max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    validation_loss=dict(type='ValidationLossHook'),
+    progress=dict(type='ProgressHook'),
     report=dict(type='ReportHook'),
     guard=dict(type='GuardHook'),
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 
@@ -12,6 +13,26 @@ from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.file_names import FileNames
 from mmseg_custom.visualization.panels import draw_overlay, side_by_side
 from mmseg_custom.visualization.rendering import write_image
+
+
+def panel(sample, meta: dict) -> np.ndarray:
+    """Picture, ground truth and prediction side by side; without ground truth an overlay.
+
+    Args:
+        sample: with ``img_path``, ``pred_sem_seg`` and, where there is one, ``gt_sem_seg``.
+        meta: ``classes`` and ``palette`` of the data set.
+
+    Returns:
+        RGB uint8 (H, W, 3).
+    """
+    # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
+    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+    # A head with one channel predicts 0.0 and 1.0.
+    prediction = sample.pred_sem_seg.data[0].to(torch.int64).cpu().numpy()
+    if 'gt_sem_seg' not in sample:
+        return draw_overlay(image, prediction, meta['classes'], meta['palette'])
+    row = (image, sample.gt_sem_seg.data[0].cpu().numpy(), prediction)
+    return side_by_side([row], meta['classes'], meta['palette'])
 
 
 @HOOKS.register_module()
@@ -42,15 +63,6 @@ class PaintHook(Hook):
         dataset = runner.test_dataloader.dataset
         meta, folder = dataset.metainfo, image_folder(dataset)
         for sample in outputs or ():
-            # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
-            image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
-            # A head with one channel predicts 0.0 and 1.0.
-            prediction = sample.pred_sem_seg.data[0].to(torch.int64).cpu().numpy()
-            if 'gt_sem_seg' in sample:
-                truth = sample.gt_sem_seg.data[0].cpu().numpy()
-                row = (image, truth, prediction)
-                picture = side_by_side([row], meta['classes'], meta['palette'])
-            else:
-                picture = draw_overlay(image, prediction, meta['classes'], meta['palette'])
+            picture = panel(sample, meta)
             name = self._names.name_of(sample.img_path, folder, str(self.out_dir))
             write_image(self.out_dir / f'{name}.png', picture)

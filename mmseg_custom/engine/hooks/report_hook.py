@@ -1,4 +1,4 @@
-"""What a run leaves behind, said at its end."""
+"""What a run leaves behind: its curves, a summary, and what to do next."""
 
 import json
 import shlex
@@ -13,22 +13,32 @@ from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.curves import plot_curves
 from mmseg_custom.writing import write_atomically
 
+CURVES = 'curves.png'
+
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """At the end of a training draw its curves, sum it up, and name the command that tests it.
+    """Draw the curves at each validation; at the end sum up and name the command that tests.
 
     ``summary.json`` holds what a program wants to know about the run: its length, its last log
     lines, its best score and its checkpoints.
 
     Args:
-        curves: write ``curves.png`` (loss, learning rate, mIoU) into the work folder.
+        curves: write ``curves.png`` (losses, learning rate, mIoU, IoU by class) into the work
+            folder.
     """
 
     priority = 'LOWEST'
 
     def __init__(self, curves: bool = True) -> None:
         self.curves = curves
+        self._drawn_at = -1
+
+    @master_only
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Draw what is logged so far."""
+        if self.curves and runner._train_dataloader is not None:
+            self._draw_curves(runner)
 
     @master_only
     def after_train(self, runner) -> None:
@@ -36,8 +46,8 @@ class ReportHook(Hook):
         checkpoint, score = best_checkpoint(runner)
         summary = json.dumps(summarised(runner), indent=2)
         write_atomically(Path(runner.work_dir, SUMMARY), f'{summary}\n'.encode())
-        if self.curves:
-            self._draw_curves(runner)
+        if self.curves and (self._drawn_at == runner.iter or self._draw_curves(runner)):
+            runner.logger.info(f'curves: {Path(runner.work_dir, CURVES)}')
         if checkpoint is None:
             runner.logger.info('no checkpoint was saved (see default_hooks.checkpoint)')
             return
@@ -46,14 +56,16 @@ class ReportHook(Hook):
         command = shlex.join([*_test_tool(), str(config), str(checkpoint)])
         runner.logger.info(f'test it with: {command}')
 
-    def _draw_curves(self, runner) -> None:
+    def _draw_curves(self, runner) -> bool:
+        records = read_run_log(runner.work_dir)
         try:
-            curves = plot_curves(runner.work_dir, Path(runner.work_dir, 'curves.png'))
-        except FileNotFoundError as error:
-            # Someone logs to another backend only; that must not fail a run that is done.
-            runner.logger.warning(f'no curves.png: {error}')
-        else:
-            runner.logger.info(f'curves: {curves}')
+            plot_curves(records, Path(runner.work_dir, CURVES))
+        except (ValueError, OSError) as error:
+            # A picture must not fail a run: its log may be mmengine's, its disk full.
+            runner.logger.warning(f'no {CURVES}: {error}')
+            return False
+        self._drawn_at = runner.iter
+        return True
 
 
 def _test_tool() -> list[str]:

@@ -27,6 +27,9 @@ class ImageClassifier(BaseModel):
         init_cfg: initialisation.
     """
 
+    # Whether predictions of labelled samples get `loss_terms`; ValidationLossHook sets it.
+    measures_loss = False
+
     def __init__(
         self,
         backbone: dict,
@@ -82,4 +85,7 @@ class ImageClassifier(BaseModel):
         samples = data_samples or [BaseDataElement() for _ in scores]
         for sample, score in zip(samples, scores):
             sample.set_data({'pred_score': score, 'pred_label': score.argmax()})
+            if self.measures_loss and 'gt_label' in sample:
+                loss = -score[sample.gt_label].log()
+                sample.set_data({'loss_terms': torch.stack((loss, torch.ones_like(loss)))})
         return samples

@@ -31,6 +31,7 @@ from torch import Tensor
 from mmseg_custom.models.segmentors.block_prediction import LogitMap
 from mmseg_custom.models.segmentors.children import scoped
 from mmseg_custom.models.segmentors.lazy_logits import LazyLogits
+from mmseg_custom.models.segmentors.prediction_loss import PredictionLoss, softmax_loss
 from mmseg_custom.models.segmentors.sliding_window import WindowGrid
 from mmseg_custom.precision import half_dtype
 from mmseg_custom.registry import MODELS
@@ -60,6 +61,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
     TEST_CFG_KEYS = frozenset(
         {'mode', 'crop_size', 'stride', 'window_batch_size', 'keep_logits', 'check_finite', 'dtype'}
     )
+    # Whether predictions of labelled samples get `loss_terms`; ValidationLossHook sets it.
+    measures_loss = False
 
     def __init__(
         self,
@@ -100,7 +103,10 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         Returns:
             The samples, each with ``pred_sem_seg``, int64 of shape (1, height, width) of the
             original picture (float 0 or 1 for a head with one output channel), and ``seg_logits``,
-            float of shape (K, height, width) (probabilities for one output channel).
+            float of shape (K, height, width) (probabilities for one output channel). Where
+            ``measures_loss`` is set, labelled samples also get ``loss_terms``, float of shape
+            (2,): the sum of the decode head's cross entropy over their pixels, and what a mean
+            divides by.
 
         Raises:
             ValueError: logits are not finite, or ``test_cfg`` is wrong.
@@ -221,10 +227,25 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             labels = (probabilities > self.decode_head.threshold).to(probabilities)
             logits = PixelData(data=probabilities)
         else:
-            labels = picture.labels()[None]
+            loss = self._loss_of_prediction(sample, picture)
+            labels = picture.labels(loss)[None]
+            if loss is not None:
+                sample.set_data({'loss_terms': loss.terms})
             keep = (self.test_cfg or {}).get('keep_logits', False)
             logits = PixelData(data=picture.logits()) if keep else LazyLogits(picture)
         sample.set_data({'seg_logits': logits, 'pred_sem_seg': PixelData(data=labels)})
+
+    def _loss_of_prediction(
+        self, sample: SegDataSample, picture: LogitMap
+    ) -> PredictionLoss | None:
+        """What measures the loss, where it is wanted and the sample and the head have one."""
+        if not self.measures_loss or 'gt_sem_seg' not in sample:
+            return None
+        # Labels of another size are for a metric to refuse, which knows their file.
+        fits = sample.gt_sem_seg.data.shape[-2:] == picture.shape[1:]
+        if not fits or softmax_loss(self.decode_head) is None:
+            return None
+        return PredictionLoss(self.decode_head, sample, picture.parts[0].logits)
 
     def _check_logits(self, pictures, metas: list[dict | None]) -> None:
         if (self.test_cfg or {}).get('check_finite', True):
