@@ -77,7 +77,7 @@ def test_groups_and_floors_of_a_run_follow(tmp_path, training_pictures):
         ('per item', None, dict(per_item_lr=1e-4), 4e-4),
         ('square root', 1e-4, dict(auto_scale_lr=root), 2e-4),
     ):
-        config = configured(training_pictures, 'max_iters=2')
+        config = configured(training_pictures, 'max_iters=2', 'train_cfg.val_interval=2')
         config.param_scheduler = [schedule]
         config.custom_hooks = []
         config.optim_wrapper.update(
