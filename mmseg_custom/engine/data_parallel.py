@@ -65,7 +65,7 @@ class DataParallel(MMDistributedDataParallel):
             more = f' and {len(names) - 8} more' if len(names) > 8 else ''
             raise ValueError(
                 f'{len(names)} parameter(s) got no gradient: {", ".join(names[:8])}{more}; remove '
-                'or freeze (requires_grad=False) what the loss does not use, or set '
+                'or freeze (freeze="[NAME]") what the loss does not use, or set '
                 'find_unused_parameters=True, which costs time in every iteration'
             )
         return outputs

@@ -64,7 +64,8 @@ def _training_advice(config: Config) -> list[str]:
         counts = wrapper.get('accumulative_counts', 1)
         advice.append(
             f'train_dataloader.batch_size={size // 2} (now {size}) with '
-            f'optim_wrapper.accumulative_counts={2 * counts} (now {counts}), as many samples a step'
+            f'optim_wrapper.accumulative_counts={2 * counts} (now {counts}) and, '
+            'in a new run, twice the iterations: as many samples a step'
         )
     crop = config.get('crop_size')
     if crop:

@@ -24,9 +24,11 @@ def freeze(model: nn.Module, patterns: Sequence[str] | str) -> str:
         What is frozen, for the log.
 
     Raises:
-        ValueError: a pattern matches no parameter, or nothing is left to train.
+        ValueError: these are no names, one matches no parameter, or nothing is left to train.
     """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(patterns, Sequence) or not all(isinstance(name, str) for name in patterns):
+        raise ValueError(f'freeze={patterns!r}; expected names, e.g. "freeze=[backbone.*]"')
     parameters = dict(model.named_parameters())
     frozen = set()
     for pattern in patterns:

@@ -206,6 +206,9 @@ def test(
     drop_pretrained(config)
     for key in TRAINING_KEYS:
         config.pop(key, None)
+    # A checkpoint's `state_dict` is the average already; EMAHook would load another model with it.
+    hooks = config.get('custom_hooks') or []
+    config.custom_hooks = [hook for hook in hooks if 'EMAHook' not in str(hook)]
     config.load_from = checkpoint
     config.compile = compile or config.get('compile', False)
     if amp:

@@ -80,7 +80,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
         decay = self.paramwise_cfg.get('layer_decay')
-        if not isinstance(decay, int | float) or not 0 < decay <= 1:
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 < decay <= 1:
             raise ValueError(f'layer_decay={decay}; expected above 0 and at most 1, e.g. 0.75')
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:

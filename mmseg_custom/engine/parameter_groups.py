@@ -15,15 +15,16 @@ def group_table(optimizer: Optimizer, model: nn.Module) -> str:
 
     Args:
         optimizer: its groups' ``initial_lr``, which a schedule leaves alone, else their ``lr``.
-        model: names the parameters; what no group holds is listed as frozen.
+        model: names the parameters; what no group holds, or has no gradient, is listed as frozen.
 
     Returns:
         A line of headings and one line for each pair, with an example.
     """
     settings = {
-        parameter: (group.get('initial_lr', group.get('lr')), group.get('weight_decay'))
-        for group in optimizer.param_groups
+        parameter: setting
+        for group, setting in zip(optimizer.param_groups, settings_of(optimizer), strict=True)
         for parameter in group['params']
+        if parameter.requires_grad
     }
     rows: dict[tuple, list] = {}
     for name, parameter in model.named_parameters():
@@ -34,6 +35,14 @@ def group_table(optimizer: Optimizer, model: nn.Module) -> str:
     for (rate, decay), (tensors, count, name) in rows.items():
         lines.append(f'{_text(rate):>10} {_text(decay):>8} {tensors:>8} {count:>12,}  {name}')
     return '\n'.join(lines)
+
+
+def settings_of(optimizer: Optimizer) -> list[tuple]:
+    """Learning rate, before any schedule, and weight decay of each group."""
+    return [
+        (group.get('initial_lr', group.get('lr')), group.get('weight_decay'))
+        for group in optimizer.param_groups
+    ]
 
 
 def _text(value: float | str | None) -> str:

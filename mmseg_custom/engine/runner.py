@@ -65,6 +65,13 @@ class Runner(DistributedRunner):
             self._frozen = freeze(built, patterns)
         return built
 
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model; norms of another kind that it gets by that are frozen again."""
+        wrapped = super().wrap_model(model_wrapper_cfg, model)
+        if self._frozen:
+            freeze(_unwrap(wrapped), self.cfg.get('freeze'))
+        return wrapped
+
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:

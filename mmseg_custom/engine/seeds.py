@@ -12,7 +12,8 @@ from mmengine.dist import barrier, is_main_process
 
 from mmseg_custom.engine.checkpoint_files import write_atomically
 from mmseg_custom.engine.launch import default_work_dir, train
-from mmseg_custom.engine.run_log import MEASURED
+from mmseg_custom.engine.run_log import MEASURED, read_run_log
+from mmseg_custom.engine.run_table import score_of
 
 TABLE = 'seeds.json'
 
@@ -54,13 +55,15 @@ def train_seeds(
 
 
 def result_of(run: Path) -> dict[str, float]:
-    """The metrics of a run's last validation and its best score, from its ``summary.json``."""
-    summary = json.loads((run / 'summary.json').read_text(encoding='utf-8'))
-    last = summary['last_val'] or {}
+    """The metrics of a run's last validation and its best score, from its ``log.jsonl``."""
+    validations = [record for record in read_run_log(run) if record['mode'] == 'val']
+    last = validations[-1] if validations else {}
     skipped = ('mode', 'step', 'epoch', 'iter', *MEASURED)
     result = {name: value for name, value in last.items() if name not in skipped}
-    if summary['best_score'] is not None:
-        result['best'] = summary['best_score']
+    score = score_of(validations)
+    scores = [float(record[score]) for record in validations if score in record]
+    if scores:
+        result['best'] = max(scores)
     # What is not finite is text there; scores of single classes are a dict.
     return {name: float(value) for name, value in result.items() if not isinstance(value, dict)}
 

@@ -38,7 +38,7 @@ def add_hook(config: Config, name: str, **arguments) -> None:
     config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
-def _arguments(key: str, value: Any, main: str, kind: type | tuple) -> dict:
+def _arguments(key: str, value: Any, main: str, kind) -> dict:
     """Arguments from ``True``, from a number for the main one, or from a dict."""
     if value is True:
         return {}
@@ -50,7 +50,7 @@ def _arguments(key: str, value: Any, main: str, kind: type | tuple) -> dict:
 
 
 def _average_weights(config: Config, value: Any) -> None:
-    arguments = _arguments('ema', value, 'momentum', float)
+    arguments = _arguments('ema', value, 'momentum', int | float)
     if 'ema_type' not in arguments:
         # Over the last tenth of the run so far, later over 1 / momentum iterations.
         arguments = dict(ema_type='MomentumAnnealingEMA', gamma=10) | arguments
@@ -81,7 +81,7 @@ def _decay_layers(config: Config, value: Any) -> None:
 
 
 def _log_to(config: Config, value: Any) -> None:
-    for name in [value] if isinstance(value, str) else value:
+    for name in dict.fromkeys([value] if isinstance(value, str) else value):
         if name not in LOGGERS:
             hint = did_you_mean(str(name), LOGGERS) or f'expected some of {", ".join(LOGGERS)}'
             raise ValueError(f"loggers: '{name}' is unknown; {hint}")

@@ -56,6 +56,7 @@ def test_a_pattern_may_mean_some_parameters_of_a_module():
         (['backbon.*'], r"'backbon\.\*' matches no parameter; did you mean backbone"),
         (['backbone', 'xyz'], r"'xyz' matches no parameter; the parts of this model are backbone,"),
         ('*', 'leaves nothing to train'),
+        (True, 'freeze=True; expected names'),
     ],
 )
 def test_errors(patterns, message):
@@ -74,7 +75,7 @@ class RememberHook(Hook):
 def test_a_training_leaves_them_as_they_are(tmp_path, training_pictures):
     config = configured(
         training_pictures,
-        *('max_iters=2', 'freeze=[backbone.layers.0,decode_head.fusion_conv]'),
+        *('max_iters=2', 'freeze=[backbone.layers.0,decode_head.fusion_conv.bn]'),
         *('layer_decay=0.5', 'default_hooks.checkpoint.interval=2', 'train_cfg.val_interval=2'),
         hooks=(dict(type='RememberHook'),),
     )
@@ -82,7 +83,9 @@ def test_a_training_leaves_them_as_they_are(tmp_path, training_pictures):
     before = next(hook for hook in runner.hooks if isinstance(hook, RememberHook)).weights
     after = runner.model.state_dict()
     same = {name for name in after if torch.equal(after[name], before[name])}
-    frozen = {n for n in after if n.startswith(('backbone.layers.0.', 'decode_head.fusion_conv.'))}
+    frozen = {
+        n for n in after if n.startswith(('backbone.layers.0.', 'decode_head.fusion_conv.bn'))
+    }
     assert any('running_mean' in name for name in frozen)
     assert frozen <= same
     changed = after.keys() - same

@@ -70,7 +70,7 @@ def test_learning_rates_of_real_networks(leaf, layers):
     assert set(rates) - {1.0} == wanted
 
 
-@pytest.mark.parametrize('decay', [0, 1.5, 'a'])
+@pytest.mark.parametrize('decay', [0, 1.5, 'a', True])
 def test_the_factor_is_checked(decay):
     model = MODELS.build(dict(type='MixVisionTransformer', embed_dims=8, num_layers=[1] * 4))
     paramwise = dict(layer_decay=decay)

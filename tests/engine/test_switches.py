@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from config_leaves import CONFIG_DIR
 from training_runs import assert_equal, configured, killed, outcome, run
 
+from mmseg_custom.engine import launch
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.run_log import read_run_log
 from mmseg_custom.engine.seeds import train_seeds
@@ -94,6 +96,10 @@ def test_the_run_stops_where_it_does_not_get_better(tmp_path, training_pictures)
     assert run(config(*killed(6)), tmp_path) is None
     runner = run(config(), tmp_path, resume=True)
     assert runner.iter == 6
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert (summary['iterations'], summary['max_iters']) == (6, runner.max_iters)
+    assert summary['stopped_early'] and Path(summary['last_checkpoint']).name == 'iter_6.pth'
+    assert torch.load(summary['last_checkpoint'], weights_only=False)['meta']['iter'] == 6
     losses = [record['val/loss'] for record in read_run_log(tmp_path) if record['mode'] == 'val']
     assert len(losses) == 3 and len(set(losses)) == 1
 
@@ -135,6 +141,23 @@ def test_what_is_saved_is_what_was_validated(tmp_path, training_pictures):
     events.Reload()
     assert events.Scalars('val/loss')[0].value == pytest.approx(record['val/loss'], rel=1e-6)
     assert sorted(events.Tags()['images']) == ['val/0_val_000', 'val/1_val_001']
+
+
+def test_a_test_takes_the_average_as_the_checkpoint_has_it(tmp_path, training_pictures):
+    """With test-time augmentation, which wraps the model, the hook would average the wrapper."""
+    options = ('ema=0.05', 'max_iters=2', 'train_cfg.val_interval=2')
+    run(configured(training_pictures, *options), tmp_path)
+    trained = load_config(str(next(tmp_path.glob('*.py'))))
+    assert [hook for hook in trained.custom_hooks if hook['type'] == 'EMAHook']
+    checkpoint = str(tmp_path / 'iter_2.pth')
+    plain, configs = configured(training_pictures), (trained, configured(training_pictures))
+    results = [
+        launch.test(config, checkpoint, str(tmp_path / name), tta=True)
+        for name, config in zip(('trained', 'plain'), configs)
+    ]
+    assert results[0] == results[1]
+    without = launch.test(plain, checkpoint, str(tmp_path / 'without'))
+    assert without != results[0] and abs(without['mIoU'] - results[0]['mIoU']) < 5
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ class CheckpointHook(BaseCheckpointHook):
     """
 
     writer: CheckpointWriter | None = None
+    _saved_iterations = -1
 
     def __init__(self, *args, asynchronous: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -84,6 +85,7 @@ class CheckpointHook(BaseCheckpointHook):
             # resumed from here, does so.
             runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         name = self.filename_tmpl.format(step)
+        self._saved_iterations = meta['iter']
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -133,7 +135,10 @@ class CheckpointHook(BaseCheckpointHook):
         return path
 
     def after_train(self, runner) -> None:
-        """Wait for the disk, then publish as mmengine does."""
+        """Save the end of a run that stopped early, wait for the disk, publish as mmengine does."""
+        done = runner.iter
+        if self.writer is not None and self._saved_iterations < done < runner.max_iters:
+            self.save_now(runner, done)
         self.finish()
         super().after_train(runner)
 

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmseg_custom.engine.failure_dump import dump_iteration, picture_names, pictures_not_finite
-from mmseg_custom.engine.parameter_groups import group_table, is_written_for_us, unmatched_keys
+from mmseg_custom.engine.parameter_groups import (
+    group_table,
+    is_written_for_us,
+    settings_of,
+    unmatched_keys,
+)
 from mmseg_custom.registry import HOOKS
 
 SKIPPED = 'skipped_steps'
@@ -75,7 +80,7 @@ class GuardHook(Hook):
         self._statistics: list[Tensor] = []
 
     def before_run(self, runner) -> None:
-        """Log the groups of parameters, and check the patterns that make them."""
+        """Check the patterns that make groups of parameters."""
         if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test
             return
         model = getattr(runner.model, 'module', runner.model)
@@ -84,13 +89,19 @@ class GuardHook(Hook):
             raise ValueError(problem)
         if problem:
             runner.logger.warning(problem)
-        for wrapper in _wrappers(runner.optim_wrapper):
-            table = group_table(wrapper.optimizer, model)
-            runner.logger.info(f'learning rates and weight decays:\n{table}')
+        self._built = [settings_of(w.optimizer) for w in _wrappers(runner.optim_wrapper)]
 
     def before_train(self, runner) -> None:
-        """Ask the optimizers to show their gradients before they step."""
+        """Log what is trained with what; ask the optimizers to show gradients before they step."""
         model = getattr(runner.model, 'module', runner.model)
+        for wrapper, built in zip(_wrappers(runner.optim_wrapper), self._built):
+            table = group_table(wrapper.optimizer, model)
+            runner.logger.info(f'learning rates and weight decays:\n{table}')
+            if settings_of(wrapper.optimizer) != built:
+                runner.logger.warning(
+                    'these are the learning rates and weight decays of the checkpoint, not those '
+                    "of the config; for the config's start a new run with load_from=CHECKPOINT"
+                )
         self._start = runner.iter
         norms = [module for module in model.modules() if isinstance(module, _NormBase)]
         self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
@@ -176,16 +187,18 @@ class GuardHook(Hook):
             gradients_not_finite=self._broken_gradients[:MOST_GRADIENTS],
             pictures_not_finite=pictures,
         )
-        path = dump_iteration(runner, batch, found, with_weights=left_out)
-        what = ', '.join(name for name in broken if name != 'loss' or len(broken) == 1)
-        message = f'iteration {runner.iter + 1}: {what or "the gradient"} is not finite'
-        message += _cause(pictures, bool(broken), runner)
-        message += f'; batch, losses and learning rates are in {path}'
         info = runner.message_hub.runtime_info
         # Accumulated gradients are dropped by all processes at the step.
         number = info.get(SKIPPED, 0) + (not gathering)
+        stops = not left_out or number > self.max_skips or not self.max_skips
+        # Of several skips one holds the weights: those of a large model fill a disk.
+        place = _dump(runner, batch, found, with_weights=left_out and (stops or number <= 1))
+        what = ', '.join(name for name in broken if name != 'loss' or len(broken) == 1)
+        message = f'iteration {runner.iter + 1}: {what or "the gradient"} is not finite'
+        message += _cause(pictures, bool(broken), runner)
+        message += f'; batch, losses and learning rates {place}'
         runner.message_hub.update_info(SKIPPED, number)
-        if not left_out or number > self.max_skips or not self.max_skips:
+        if stops:
             raise NotFiniteError(
                 f'{message}; default_hooks.guard.max_skips={max(10, 2 * self.max_skips)} leaves '
                 f'out so many such steps (now {self.max_skips})'
@@ -229,6 +242,14 @@ class GuardHook(Hook):
                 f'{100 * waited / total:.0f} % of the time of the last {self.window} iterations '
                 f'went into waiting for the loader; {_loader_advice(runner.train_dataloader)}'
             )
+
+
+def _dump(runner, batch: dict, found: dict, with_weights: bool) -> str:
+    """Write what happened; say where, or why it could not be written."""
+    try:
+        return f'are in {dump_iteration(runner, batch, found, with_weights)}'
+    except OSError as error:
+        return f'could not be written ({error})'
 
 
 def _wrappers(wrapper) -> list:

@@ -88,6 +88,8 @@ def summarised(runner) -> dict:
     return {
         'config': Path(runner.cfg.filename or 'config.py').name,
         'iterations': runner.iter,
+        'max_iters': runner.max_iters,
+        'stopped_early': runner.iter < runner.max_iters,
         'epochs': runner.epoch,
         'seed': runner.seed,
         'processes': runner.world_size,

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from mmseg_custom.engine.checkpoint_files import remove_run
 from mmseg_custom.engine.config_difference import config_difference
-from mmseg_custom.engine.run_log import cut_run_log
+from mmseg_custom.engine.run_log import SUMMARY, cut_run_log
 from mmseg_custom.engine.run_state import message_hub_state, plain_message_hub
 from mmseg_custom.registry import HOOKS
 
@@ -45,6 +45,7 @@ class RunStateHook(Hook):
                     f'{runner.work_dir}'
                 )
         runner.dump_config()
+        Path(runner.work_dir, SUMMARY).unlink(missing_ok=True)  # it is of a run that was done
         cut_run_log(runner.work_dir, runner.iter, self.validated_iter == runner.iter)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:

@@ -32,6 +32,7 @@ class SyncBuffersHook(Hook):
             buffer
             for module in runner.model.modules()
             if isinstance(module, _NormBase) and not isinstance(module, nn.SyncBatchNorm)
+            if module.training  # else it is frozen
             for buffer in module.buffers(recurse=False)
             if buffer.is_floating_point()
         ]
