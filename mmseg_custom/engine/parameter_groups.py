@@ -81,7 +81,8 @@ def unmatched_keys(config: Config, names: Iterable[str]) -> str | None:
         return None
     return (
         f'optim_wrapper.paramwise_cfg.custom_keys: no parameter has {"; ".join(found)} in its '
-        f'name (names are like {known[0]}); correct or remove it'
+        f'name (names are like {known[0]}); correct it, or leave all out with '
+        'optim_wrapper.paramwise_cfg=None'
     )
 
 

@@ -1,8 +1,5 @@
 """The converters' command lines."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from generated_weights import (
@@ -14,19 +11,15 @@ from generated_weights import (
     write_rstrudel,
 )
 from reference_networks import NVlabsMiT, RstrudelSegmenter
+from tool_modules import load_tool
 
 from mmseg_custom import cli
 from mmseg_custom.checkpoints.loading import open_weights
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools/model_converters'
-
 
 def run(tool: str, *arguments) -> None:
     """Call a converter as ``python tools/model_converters/TOOL.py ARGUMENTS`` does."""
-    spec = importlib.util.spec_from_file_location(tool, TOOLS / f'{tool}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    cli.run(module.main, [str(word) for word in arguments])
+    cli.run(load_tool(f'model_converters/{tool}.py').main, [str(word) for word in arguments])
 
 
 def sources(folder):

@@ -41,7 +41,11 @@ OPTIONS = {
     'SegformerHead': SMALL_MIT,
     'SegformerMLPHead': [*SMALL_MIT, 'model.decode_head.type=SegformerMLPHead'],
     'SegmenterMaskTransformerHead': [*SMALL_VIT, *MASK],
-    'FCNHead': [*SMALL_VIT, f'model.decode_head={ {"_delete_": True, **FCN} }'.replace(' ', '')],
+    # The mask decoder's norm has a learning rate of its own.
+    'FCNHead': [
+        *(*SMALL_VIT, 'optim_wrapper.paramwise_cfg=None'),
+        f'model.decode_head={ {"_delete_": True, **FCN} }'.replace(' ', ''),
+    ],
 }
 NEW = 'new_classes=True'
 

@@ -2,11 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from tool_modules import load_tool
 
 from mmseg_custom.datasets import generate_quickstart_dataset
 from mmseg_custom.datasets.class_balance import count_classes, median_frequency_weights
 from mmseg_custom.models.losses import CrossEntropyLoss
-from tools.analysis_tools import class_weights
+
+class_weights = load_tool('analysis_tools/class_weights.py')
 
 
 def test_counts_and_weights():

@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tool_modules import load_tool
 
 from mmseg_custom import cli
 from mmseg_custom.engine.run_table import read_runs, rows_of
-from tools.analysis_tools import analyze_logs
+
+analyze_logs = load_tool('analysis_tools/analyze_logs.py')
 
 
 def write_run(folder, scores, lr=0.1, done=True):

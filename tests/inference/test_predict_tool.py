@@ -1,23 +1,16 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
+from tool_modules import load_tool
 
 from mmseg_custom import cli
 from mmseg_custom.inference.predictor import load_model, predict_image
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'predict.py'
 
 
 @pytest.fixture(scope='module')
 def tool():
     """The tool as a module, for what needs no process of its own."""
-    spec = importlib.util.spec_from_file_location('predict_tool', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('predict.py')
 
 
 def test_folder_with_an_unreadable_picture(

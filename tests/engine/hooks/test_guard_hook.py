@@ -1,12 +1,12 @@
 """A training that diverges, spikes, waits or cannot begin: what is said and what stays whole."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from processes import run_in_two
 from training_runs import configured, run
 
 from mmseg_custom.engine.hooks.guard_hook import NotFiniteError
@@ -119,20 +119,15 @@ class TestNotFinite:
         assert 'iteration 3: ' in warned[0] and 'iteration 4: ' in warned[1]
 
 
-def in_one_of_two(rank: int, data, work_dir, port: int) -> None:
-    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', **address)
+def in_one_of_two(rank: int, data, work_dir) -> None:
     config = guarded(data, damage=dict(picture=5 * rank), guard=dict(max_skips=1))
     run(config, work_dir, launcher='pytorch')
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_processes_skip_together(tmp_path, monkeypatch, training_pictures, free_port):
+def test_processes_skip_together(tmp_path, training_pictures):
     """One has the bad picture; the gradient, and so the step, is that of both."""
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
-    arguments = (training_pictures, tmp_path, free_port)
-    torch.multiprocessing.spawn(in_one_of_two, arguments, nprocs=2)
+    run_in_two(in_one_of_two, training_pictures, tmp_path)
     reports = [
         json.loads((tmp_path / f'non_finite/iter_5{rank}.json').read_text())
         for rank in ('', '_rank_1')
