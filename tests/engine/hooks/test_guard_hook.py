@@ -133,7 +133,9 @@ def test_processes_skip_together(tmp_path, training_pictures):
         for rank in ('', '_rank_1')
     ]
     assert [len(report['pictures_not_finite']) for report in reports] == [0, 1]
-    assert np.isfinite(reports[0]['losses']['loss']) and reports[0]['gradients_not_finite']
+    # The logged loss is the mean over the processes.
+    assert not any(np.isfinite(float(report['losses']['loss'])) for report in reports)
+    assert all(report['gradients_not_finite'] for report in reports)
     checkpoint = torch.load(tmp_path / 'iter_8.pth', weights_only=True)
     assert all(value.isfinite().all() for value in checkpoint['state_dict'].values())
     assert checkpoint['message_hub']['runtime_info']['skipped_steps'] == 1
