@@ -7,10 +7,11 @@ STAMP := $(VENV)/.installed
 ONEDL_VENV ?= .venv-onedl
 ONEDL_BIN := $(ONEDL_VENV)/bin
 ONEDL_STAMP := $(ONEDL_VENV)/.installed
+ONEDL_DEPENDENCIES := $(ONEDL_VENV)/.dependencies
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c requirements/tested.txt
 TORCH := "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
 
-.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl drill lint clean
+.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl onedl-dependencies drill lint clean
 
 install: $(STAMP)
 
@@ -21,12 +22,17 @@ $(STAMP): setup.py requirements/tested.txt
 	touch $@
 
 # Both providers of the OpenMMLab modules own the same folders, so the fork gets its own environment.
-$(ONEDL_STAMP): setup.py requirements/tested.txt requirements/onedl.txt
+$(ONEDL_DEPENDENCIES): setup.py requirements/tested.txt requirements/onedl.txt
 	$(PYTHON) -m venv $(ONEDL_VENV)
 	$(ONEDL_BIN)/$(PIP_INSTALL) $(TORCH)
 	$(ONEDL_BIN)/$(PIP_INSTALL) -r requirements/onedl.txt pytest pytest-timeout pytest-xdist
+	touch $@
+
+$(ONEDL_STAMP): $(ONEDL_DEPENDENCIES)
 	$(ONEDL_BIN)/$(PIP_INSTALL) --no-deps -e .
 	touch $@
+
+onedl-dependencies: $(ONEDL_DEPENDENCIES)
 
 quickstart: $(STAMP)
 	$(BIN)/python tools/quickstart.py

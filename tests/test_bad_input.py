@@ -199,6 +199,7 @@ def test_traceback_on_request(run_tool):
     assert 'Traceback' in result.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_checkpoint_cannot_run_code(tmp_path, run_tool):
     """mmengine runs the text ``meta.config`` of a checkpoint that it resumes from as Python."""
     options = ['max_iters=1', f'data_root={tmp_path}/data', 'default_hooks.logger.interval=1']

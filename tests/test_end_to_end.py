@@ -117,6 +117,7 @@ def test_train_resume_test_predict(tmp_path, data_root, run_tool):
     assert (tmp_path / 'predicted/test_000_overlay.png').is_file()
 
 
+@pytest.mark.slow
 def test_resume_prefers_the_runs_own_checkpoints(tmp_path, data_root, run_tool):
     """Also with weights to start from, which only a new run uses."""
     checked(

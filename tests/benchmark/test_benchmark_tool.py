@@ -56,6 +56,7 @@ def test_json_holds_what_a_claim_needs_and_no_host_name():
     assert hardware('cpu')['cpu']
 
 
+@pytest.mark.slow
 def test_a_tiny_run_from_the_command_line(run_tool, tmp_path):
     file = tmp_path / 'result.json'
     done = run_tool(

@@ -20,6 +20,7 @@ CONFIGS = ROOT / 'configs'
 B0 = CONFIGS / 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
 
 
+@pytest.mark.slow
 def test_page_is_up_to_date():
     page = make_page(CONFIGS)
     assert is_current(page, ROOT / 'docs/model_zoo.md'), (
