@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmseg_custom.engine.unwrapping import unwrap
+
 FOLDER = 'non_finite'
 
 
@@ -54,7 +56,7 @@ def dump_iteration(runner, batch: dict, found: dict, with_weights: bool) -> Path
     path.write_text(f'{json.dumps(report, indent=2, default=str)}\n', encoding='utf-8')
     content = dict(inputs=batch.get('inputs'), labels=labels)
     if with_weights:
-        model = getattr(runner.model, 'module', runner.model)
+        model = unwrap(runner.model)
         content['state_dict'] = {key: value.cpu() for key, value in model.state_dict().items()}
     torch.save(content, path.with_suffix('.pth'))
     return path
@@ -67,7 +69,7 @@ def pictures_not_finite(model: nn.Module, batch: dict) -> list[str]:
         model: with a ``data_preprocessor``, possibly inside data parallel training.
         batch: of the loader.
     """
-    preprocessor = getattr(model, 'module', model).data_preprocessor
+    preprocessor = unwrap(model).data_preprocessor
     # It pads the labels in place.
     inputs = preprocessor(copy.deepcopy(batch), True)['inputs']
     names = picture_names(batch)

@@ -18,6 +18,7 @@ from mmseg_custom.engine.hooks.run_state_hook import RunStateHook
 from mmseg_custom.engine.run_log import RunLogBackend
 from mmseg_custom.engine.run_state import all_generator_states, check_optimizer, continue_generators
 from mmseg_custom.engine.samplers.worker import WorkerStart
+from mmseg_custom.engine.unwrapping import unwrap
 
 
 class ResumableRunner(BaseRunner):
@@ -145,7 +146,7 @@ class ResumableRunner(BaseRunner):
                 f'the checkpoint was saved by {saved["world_size"]} process(es), this run has '
                 f'{self.world_size}: dropout and stochastic depth continue with new random numbers'
             )
-        model = getattr(self.model, 'module', self.model)
+        model = unwrap(self.model)
         parameters = dict(model.named_parameters())
         for name, gradient in saved['gradients'].items():
             parameters[name].grad = gradient.to(parameters[name].device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmseg_custom.engine.config_difference import config_difference
-from mmseg_custom.engine.run_log import MEASURED, RUN_LOG, plain_number, read_run_log
+from mmseg_custom.engine.run_log import MEASURED, RUN_LOG, SUMMARY, plain_number, read_run_log
 from mmseg_custom.visualization.curves import score_of
 
 COUNTERS = ('mode', 'step', 'epoch', 'iter')
@@ -39,7 +39,7 @@ def read_run(work_dir: Path) -> Run:
         raise FileNotFoundError(
             f'{work_dir} holds no {RUN_LOG} with a line; give the --work-dir of tools/train.py'
         )
-    path = work_dir / 'summary.json'
+    path = work_dir / SUMMARY
     summary = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     configs = [work_dir / summary['config']] if 'config' in summary else work_dir.glob('*.py')
     found = sorted((path for path in configs if path.is_file()), key=lambda p: p.stat().st_mtime)

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from mmengine.logging import MMLogger
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel
 from mmengine.runner import EpochBasedTrainLoop
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
@@ -22,6 +22,7 @@ from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.engine.distributed_runner import DistributedRunner
 from mmseg_custom.engine.freezing import freeze
 from mmseg_custom.engine.run_state import check_resumable
+from mmseg_custom.engine.unwrapping import unwrap
 from mmseg_custom.engine.validation_record import (
     RECORD_KEY,
     validation_differences,
@@ -69,7 +70,7 @@ class Runner(DistributedRunner):
         """Wrap the model; norms of another kind that it gets by that are frozen again."""
         wrapped = super().wrap_model(model_wrapper_cfg, model)
         if self._frozen:
-            freeze(_unwrap(wrapped), self.cfg.get('freeze'))
+            freeze(unwrap(wrapped), self.cfg.get('freeze'))
         return wrapped
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
@@ -142,7 +143,7 @@ class Runner(DistributedRunner):
         """
         options = self.cfg.get('compile')
         if options:
-            compile_parts(_unwrap(self.model), **({} if options is True else options))
+            compile_parts(unwrap(self.model), **({} if options is True else options))
             self.logger.info('backbone and heads will be compiled: the first steps are slow')
 
     def load_checkpoint(
@@ -165,7 +166,7 @@ class Runner(DistributedRunner):
             checkpoint['meta'].pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)  # may replace the parameters
         weights.state_dict = dict(state_dict_of(checkpoint, str(filename)))
-        model, name = _unwrap(self.model), f'config {self.cfg.filename or "given as an object"}'
+        model, name = unwrap(self.model), f'config {self.cfg.filename or "given as an object"}'
         if self._resume:
             check_state_dict(model, weights.state_dict, str(filename), name)
             model.load_state_dict(weights.state_dict)
@@ -211,7 +212,7 @@ class Runner(DistributedRunner):
         And with what the validation does to a picture, which a test is compared with.
         """
         described = {
-            DESCRIPTION_KEY: describe_model(_unwrap(self.model)).as_dict(),
+            DESCRIPTION_KEY: describe_model(unwrap(self.model)).as_dict(),
             RECORD_KEY: validation_record(self.cfg, 'val_dataloader'),
         }
         super().save_checkpoint(*args, meta={**(meta or {}), **described}, **kwargs)
@@ -253,13 +254,6 @@ def _check_validation(loop: BaseLoop) -> None:
                 f'train_cfg.{name}={getattr(loop, name)}, but the run ends at {key}={end}; set '
                 f'train_cfg.{name}={end} to validate at its end'
             )
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    """The segmentor below data parallel training and test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 class _Console(logging.Filter):

@@ -13,7 +13,8 @@ from mmengine.dist import barrier, is_main_process
 from mmseg_custom.engine.checkpoint_files import write_atomically
 from mmseg_custom.engine.launch import default_work_dir, train
 from mmseg_custom.engine.run_log import MEASURED, read_run_log
-from mmseg_custom.engine.run_table import score_of
+from mmseg_custom.engine.run_table import COUNTERS
+from mmseg_custom.visualization.curves import score_of
 
 TABLE = 'seeds.json'
 
@@ -58,7 +59,7 @@ def result_of(run: Path) -> dict[str, float]:
     """The metrics of a run's last validation and its best score, from its ``log.jsonl``."""
     validations = [record for record in read_run_log(run) if record['mode'] == 'val']
     last = validations[-1] if validations else {}
-    skipped = ('mode', 'step', 'epoch', 'iter', *MEASURED)
+    skipped = (*COUNTERS, *MEASURED)
     result = {name: value for name, value in last.items() if name not in skipped}
     score = score_of(validations)
     scores = [float(record[score]) for record in validations if score in record]

@@ -17,6 +17,7 @@ from mmseg_custom.engine.parameter_groups import (
     settings_of,
     unmatched_keys,
 )
+from mmseg_custom.engine.unwrapping import unwrap
 from mmseg_custom.registry import HOOKS
 
 SKIPPED = 'skipped_steps'
@@ -83,7 +84,7 @@ class GuardHook(Hook):
         """Check the patterns that make groups of parameters."""
         if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test
             return
-        model = getattr(runner.model, 'module', runner.model)
+        model = unwrap(runner.model)
         problem = unmatched_keys(runner.cfg, [name for name, _ in model.named_parameters()])
         if problem and is_written_for_us(runner.cfg):
             raise ValueError(problem)
@@ -93,7 +94,7 @@ class GuardHook(Hook):
 
     def before_train(self, runner) -> None:
         """Log what is trained with what; ask the optimizers to show gradients before they step."""
-        model = getattr(runner.model, 'module', runner.model)
+        model = unwrap(runner.model)
         for wrapper, built in zip(_wrappers(runner.optim_wrapper), self._built):
             table = group_table(wrapper.optimizer, model)
             runner.logger.info(f'learning rates and weight decays:\n{table}')

@@ -10,6 +10,7 @@ from mmseg_custom.engine.checkpoint_files import remove_run
 from mmseg_custom.engine.config_difference import config_difference
 from mmseg_custom.engine.run_log import SUMMARY, cut_run_log
 from mmseg_custom.engine.run_state import message_hub_state, plain_message_hub
+from mmseg_custom.engine.unwrapping import unwrap
 from mmseg_custom.registry import HOOKS
 
 
@@ -100,7 +101,7 @@ def _pending_gradients(runner) -> dict[str, torch.Tensor]:
         return {}
     if getattr(wrapper, '_accumulative_counts', 1) == 1 or wrapper.should_update():
         return {}
-    model = getattr(runner.model, 'module', runner.model)
+    model = unwrap(runner.model)
     return {
         name: parameter.grad.detach().cpu()
         for name, parameter in model.named_parameters()

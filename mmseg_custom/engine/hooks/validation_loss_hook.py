@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mmseg_custom.engine.unwrapping import unwrap
 from mmseg_custom.registry import HOOKS
 
 VAL_LOSS = 'val/loss'
@@ -31,7 +31,7 @@ class ValidationLossHook(Hook):
         """Let the model measure."""
         self._sums = torch.zeros(2, dtype=torch.float64)
         self._num_pictures = 0
-        _unwrapped(runner.model).measures_loss = True
+        unwrap(runner.model).measures_loss = True
 
     def after_val_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Sequence | None = None
@@ -45,12 +45,8 @@ class ValidationLossHook(Hook):
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Put the mean into the metrics."""
-        _unwrapped(runner.model).measures_loss = False
+        unwrap(runner.model).measures_loss = False
         all_reduce(self._sums, op='sum')
         loss, weight = self._sums.tolist()
         if metrics is not None and weight:
             metrics[VAL_LOSS] = loss / weight
-
-
-def _unwrapped(model):
-    return model.module if is_model_wrapper(model) else model
