@@ -86,8 +86,7 @@ def train(
         amp: automatic mixed precision.
         launcher: as in MMSegmentation.
         from_scratch: leave out every pretrained weight.
-        overwrite: start anew in a work folder that already holds checkpoints; those that could be
-            resumed from are removed.
+        overwrite: start anew in a work folder that already holds checkpoints, which are removed.
         tensorboard: also write TensorBoard event files.
         compile: compile backbone and decode head with ``torch.compile``.
         deterministic: only operations whose results do not change from run to run.
