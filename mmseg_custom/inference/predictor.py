@@ -102,7 +102,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
         raise FileNotFoundError(f'picture {path} does not exist')
     loader = _pipeline(model.cfg)[0]
     try:
-        with _scope(model.cfg):
+        with in_scope(model.cfg):
             image = Compose([loader])({'img_path': path})['img']
     except (AssertionError, OSError, ValueError, cv2.error) as error:
         raise ValueError(
@@ -134,19 +134,27 @@ def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray)
     if not isinstance(image, np.ndarray):
         image = read_image(model, image)
     check_image(image)
-    loader, *rest = _pipeline(model.cfg)
-    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
-    with _scope(model.cfg):
-        pipeline = Compose([from_array, *rest])
-    # The pipeline and the models that follow it are fed BGR, as OpenCV reads.
-    packed = pipeline({'img': np.ascontiguousarray(image[..., ::-1])})
+    with in_scope(model.cfg):
+        packed = array_pipeline(model.cfg)({'img': np.ascontiguousarray(image[..., ::-1])})
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     prediction = model.test_step(batch)[0].pred_sem_seg.data
     dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
     return prediction.squeeze(0).to(dtype).cpu().numpy()
 
 
-def _scope(config: Config):
+def array_pipeline(config: Config) -> Compose:
+    """Build the test pipeline for pictures in memory, ``{'img': BGR uint8 (H, W, 3)}``.
+
+    It and the models that follow it are fed BGR, as OpenCV reads.
+    """
+    loader, *rest = _pipeline(config)
+    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
+    with in_scope(config):
+        return Compose([from_array, *rest])
+
+
+def in_scope(config: Config):
+    """Look classes up as the config wants while the block runs."""
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
 
 
@@ -158,7 +166,7 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     for _, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = num_classes
-    with _scope(config):
+    with in_scope(config):
         return MODELS.build(config.model)
 
 
