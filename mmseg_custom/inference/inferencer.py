@@ -1,9 +1,14 @@
 """From a picture to a prediction in two lines: ``Inferencer(checkpoint)(picture)``."""
 
+import copy
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -17,17 +22,31 @@ from mmseg_custom.checkpoints.loading import open_weights
 from mmseg_custom.checkpoints.published import PUBLISHED
 from mmseg_custom.checkpoints.recorded_config import read_config
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
-from mmseg_custom.engine.config import load_config
-from mmseg_custom.inference.georeference import read_georeference
+from mmseg_custom.engine.config import apply_options, load_config
+from mmseg_custom.engine.launch import half_precision_inference
+from mmseg_custom.inference.georeference import Georeference, read_georeference
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
-from mmseg_custom.inference.predictor import array_pipeline, in_scope, load_model, read_image
+from mmseg_custom.inference.predictor import array_pipeline, load_model, read_image
 from mmseg_custom.inference.video import VIDEO_SUFFIXES, read_frames
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.visualization.rendering import check_image
 
 Source = str | os.PathLike | np.ndarray | Image.Image
+Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
+# What a picture, not the program, is to blame for.
+UNUSABLE = (ValueError, FileNotFoundError)
 TIFF_SUFFIXES = ('.tif', '.tiff')
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A picture, RGB uint8 (H, W, 3), and what the test pipeline makes of it."""
+
+    name: str
+    image: np.ndarray
+    packed: dict
+    georeference: Georeference | None
 
 
 class Inferencer:
@@ -40,8 +59,16 @@ class Inferencer:
         weights: checkpoint of any known source; None for the last two forms of ``model``.
         device: such as ``cpu`` or ``cuda:1``; default: the first GPU if there is one.
         batch_size: pictures that go through the network at once.
+        num_readers: threads that read and prepare the next pictures meanwhile.
+        half: compute in the half precision that suits the device.
         probs: also give the probabilities of all classes.
         regions: how class maps are cut into regions.
+        cfg_options: overrides of the config as on the command line, ``KEY=VALUE``.
+        show: gets the report on the weights as text; None shows nothing.
+
+    Attributes:
+        seconds: spent so far on ``read``, ``prepare`` (both by all readers together) and
+            ``predict``.
 
     Raises:
         FileNotFoundError: there is no such config or checkpoint.
@@ -59,15 +86,24 @@ class Inferencer:
         device: str | torch.device | None = None,
         *,
         batch_size: int = 1,
+        num_readers: int = 2,
+        half: bool = False,
         probs: bool = False,
         regions: RegionOptions = EVERY_COMPONENT,
+        cfg_options: list[str] | None = None,
+        show: Callable[[str], None] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; expected at least 1')
-        config, weights = find_model(model, weights)
-        self.model = load_model(config, weights, device)
+        config, weights = find_model(model, weights, cfg_options)
+        if half:
+            half_precision_inference(config)
+        self.model = load_model(config, weights, device, show)
         self.model.measures_confidence = True
         self.batch_size, self.probs, self.regions = batch_size, probs, regions
+        self.num_readers = num_readers
+        self.seconds = dict(read=0.0, prepare=0.0, predict=0.0)
+        self._lock = threading.Lock()
         self._prepare = array_pipeline(self.model.cfg)
 
     @property
@@ -98,69 +134,100 @@ class Inferencer:
         return list(self.stream(source, channel_order=channel_order))
 
     def stream(
-        self, source: Source | Iterable[Source], *, channel_order: str = 'rgb'
+        self,
+        source: Source | Iterable[Source],
+        *,
+        channel_order: str = 'rgb',
+        failed: Failed | None = None,
     ) -> Iterator[Prediction]:
         """Predict pictures one batch after another, in memory that does not grow with their number.
 
         Args:
             source: as in :meth:`__call__`; also any iterable of pictures.
             channel_order: as in :meth:`__call__`.
+            failed: called with name and reason of each picture that cannot be read or predicted,
+                which is left out; None raises the error.
         """
         if channel_order not in ('rgb', 'bgr'):
             raise ValueError(f"channel_order is {channel_order!r}; expected 'rgb' or 'bgr'")
         pictures = _pictures(source)
-        with ThreadPoolExecutor(max_workers=1) as ahead:
-            pending = None
-            while batch := list(islice(pictures, self.batch_size)):
-                following = ahead.submit(self._read, batch, channel_order)
-                if pending is not None:
-                    yield from self.predict(*pending.result())
-                pending = following
-            if pending is not None:
-                yield from self.predict(*pending.result())
+        with ThreadPoolExecutor(self.num_readers) as readers:
+            ahead = deque()
+            while True:
+                for name, picture in islice(pictures, 2 * self.batch_size - len(ahead)):
+                    ahead.append((name, readers.submit(self._read, name, picture, channel_order)))
+                if not ahead:
+                    return
+                loaded = []
+                for name, future in [
+                    ahead.popleft() for _ in range(min(self.batch_size, len(ahead)))
+                ]:
+                    try:
+                        loaded.append(future.result())
+                    except UNUSABLE as error:
+                        self._report(failed, name, error)
+                yield from self._predict(loaded, failed)
+
+    def _predict(self, batch: list[_Loaded], failed: Failed | None) -> Iterator[Prediction]:
+        """Predict a batch; where that fails, each of its pictures by itself."""
+        if not batch:
+            return
+        try:
+            yield from self._forward(batch)
+        except UNUSABLE as error:
+            if failed is None or len(batch) == 1:
+                self._report(failed, batch[0].name, error)
+                return
+            for one in batch:
+                yield from self._predict([one], failed)
+
+    @staticmethod
+    def _report(failed: Failed | None, name: str, error: Exception) -> None:
+        if failed is None:
+            raise error
+        failed(name, ' '.join(str(error).split()))
 
     @torch.inference_mode()
-    def predict(
-        self, names: Sequence[str], images: Sequence[np.ndarray], packed: Sequence[dict]
-    ) -> list[Prediction]:
+    def _forward(self, batch: list[_Loaded]) -> list[Prediction]:
         """Run a batch through the network."""
+        start = time.perf_counter()
         outputs = self.model.test_step(
             dict(
-                inputs=[one['inputs'] for one in packed],
-                data_samples=[one['data_samples'] for one in packed],
+                inputs=[one.packed['inputs'] for one in batch],
+                data_samples=[one.packed['data_samples'] for one in batch],
             )
         )
-        return [
-            self._prediction(name, image, output)
-            for name, image, output in zip(names, images, outputs)
-        ]
+        predictions = [self._prediction(one, output) for one, output in zip(batch, outputs)]
+        self.seconds['predict'] += time.perf_counter() - start
+        return predictions
 
-    def _prediction(self, name: str, image: np.ndarray, output) -> Prediction:
+    def _prediction(self, loaded: _Loaded, output) -> Prediction:
         meta = self.model.dataset_meta
         dtype = torch.uint8 if len(meta['classes']) <= 256 else torch.int64
-        georeference = None
-        if name.lower().endswith(TIFF_SUFFIXES) and os.path.isfile(name):
-            georeference = read_georeference(name)
         return Prediction(
             labels=output.pred_sem_seg.data[0].to(dtype).cpu().numpy(),
             confidence=output.confidence.cpu().numpy(),
             classes=meta['classes'],
             palette=meta['palette'],
-            name=name,
-            image=image,
+            name=loaded.name,
+            image=loaded.image,
             probs=_probabilities(output.seg_logits.data) if self.probs else None,
-            georeference=georeference,
+            georeference=loaded.georeference,
             options=self.regions,
         )
 
-    def _read(self, batch: Sequence[tuple[str, Source]], channel_order: str) -> tuple:
-        """Names, RGB pictures and what the pipeline makes of them."""
-        images = [self._array(picture, channel_order) for _, picture in batch]
-        with in_scope(self.model.cfg):
-            packed = [
-                self._prepare({'img': np.ascontiguousarray(image[..., ::-1])}) for image in images
-            ]
-        return [name for name, _ in batch], images, packed
+    def _read(self, name: str, picture: Source, channel_order: str) -> _Loaded:
+        """Read a picture and prepare it as the model's test pipeline does."""
+        start = time.perf_counter()
+        image = self._array(picture, channel_order)
+        is_tiff = isinstance(picture, str | os.PathLike) and name.lower().endswith(TIFF_SUFFIXES)
+        georeference = read_georeference(picture) if is_tiff else None
+        read = time.perf_counter()
+        packed = self._prepare({'img': np.ascontiguousarray(image[..., ::-1])})
+        with self._lock:
+            self.seconds['read'] += read - start
+            self.seconds['prepare'] += time.perf_counter() - read
+        return _Loaded(name, image, packed, georeference)
 
     def _array(self, picture: Source, channel_order: str) -> np.ndarray:
         if isinstance(picture, Image.Image):
@@ -172,29 +239,31 @@ class Inferencer:
 
 
 def find_model(
-    model: str | os.PathLike | Config, weights: str | os.PathLike | None = None
-) -> tuple[Config | str, str | os.PathLike]:
+    model: str | os.PathLike | Config,
+    weights: str | os.PathLike | None = None,
+    cfg_options: list[str] | None = None,
+) -> tuple[Config, str | os.PathLike]:
     """Find the config and the weights that a few words mean; see :class:`Inferencer`.
-
-    Returns:
-        The config, or its path, and the weights.
 
     Raises:
         ValueError: there are no weights, or the checkpoint carries no config.
     """
-    if weights is not None:
-        return (model if isinstance(model, Config) else str(model)), weights
-    if isinstance(model, Config) or str(model).endswith('.py'):
+    if weights is None and (isinstance(model, Config) or str(model).endswith('.py')):
+        name = model.filename if isinstance(model, Config) else model
         raise ValueError(
-            f'config {getattr(model, "filename", model)} has no weights; pass weights=..., or a '
-            'checkpoint alone'
+            f'config {name} has no weights; name a checkpoint after it, or give a checkpoint alone'
         )
-    entry = PUBLISHED.get(str(model))
-    if entry is not None:
-        if not entry.config:
-            raise ValueError(f"'{model}' is an encoder alone; expected the name of a segmentor")
-        return load_config(entry.config), str(model)
-    return recorded_config(model), model
+    published = PUBLISHED.get(str(model)) if weights is None else None
+    if published is not None and not published.config:
+        raise ValueError(f"'{model}' is an encoder alone; expected the name of a segmentor")
+    if weights is None and published is None:
+        config, weights = recorded_config(model), model
+    else:
+        if published is not None:
+            model, weights = published.config, str(model)
+        config = copy.deepcopy(model) if isinstance(model, Config) else load_config(str(model))
+    apply_options(config, cfg_options or [])
+    return config, weights
 
 
 def recorded_config(checkpoint: str | os.PathLike) -> Config:
@@ -210,8 +279,7 @@ def recorded_config(checkpoint: str | os.PathLike) -> Config:
     config = read_config(text)
     if not isinstance(config.get('model'), dict):
         raise ValueError(
-            f'checkpoint {checkpoint} carries no config; pass the config as model and the '
-            'checkpoint as weights'
+            f'{checkpoint} carries no config; name its config first: CONFIG {checkpoint}'
         )
     return Config(config)
 

@@ -11,39 +11,42 @@ from mmseg_custom.inference.regions import Region, Ring
 CSV_COLUMNS = ('picture', 'class', 'class_index', 'regions', 'area_px', 'share_percent', 'value')
 
 
-def to_coco(predictions: Sequence[Prediction]) -> dict:
+class CocoRegions:
     """Regions as a COCO data set: category ids are class indices plus one, masks run lengths.
 
-    Args:
-        predictions: of one model.
-
-    Returns:
-        ``images``, ``annotations`` (with ``score``, the region's value) and ``categories``; as JSON
-        it opens with ``pycocotools.coco.COCO``.
-
-    Raises:
-        ImportError: pycocotools is not installed.
+    Attributes:
+        content: ``images``, ``annotations`` (with ``score``, the region's value) and
+            ``categories``; as JSON it opens with ``pycocotools.coco.COCO``.
     """
-    classes = predictions[0].classes if predictions else ()
-    images, annotations = [], []
-    for image_id, prediction in enumerate(predictions, start=1):
+
+    def __init__(self) -> None:
+        self.content = dict(images=[], annotations=[], categories=[])
+
+    def add(self, prediction: Prediction) -> None:
+        """Add a picture.
+
+        Raises:
+            ImportError: pycocotools is not installed.
+        """
+        images, annotations, categories = self.content.values()
+        if not categories:
+            categories += [dict(id=i, name=name) for i, name in enumerate(prediction.classes, 1)]
         height, width = prediction.labels.shape
+        image_id = len(images) + 1
         images.append(dict(id=image_id, file_name=prediction.name, height=height, width=width))
-        annotations += [
-            dict(
-                id=len(annotations) + number,
-                image_id=image_id,
-                category_id=region.class_index + 1,
-                segmentation=region.rle,
-                area=region.area,
-                bbox=list(region.box),
-                iscrowd=0,
-                score=round(region.value, 6),
+        for region in prediction.regions:
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image_id,
+                    category_id=region.class_index + 1,
+                    segmentation=region.rle,
+                    area=region.area,
+                    bbox=list(region.box),
+                    iscrowd=0,
+                    score=round(region.value, 6),
+                )
             )
-            for number, region in enumerate(prediction.regions, start=1)
-        ]
-    categories = [dict(id=index + 1, name=name) for index, name in enumerate(classes)]
-    return dict(images=images, annotations=annotations, categories=categories)
 
 
 def to_geojson(prediction: Prediction) -> dict:
@@ -94,21 +97,25 @@ def to_hosted(prediction: Prediction) -> dict:
     )
 
 
-def areas_csv(predictions: Sequence[Prediction]) -> str:
-    """One line for each picture and class that occurs: number of regions, area, share, value."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(CSV_COLUMNS)
-    for prediction in predictions:
-        for index, name in enumerate(prediction.classes):
-            regions = [one for one in prediction.regions if one.class_index == index]
-            area = sum(region.area for region in regions)
-            if not area:
-                continue
+def area_rows(prediction: Prediction) -> list[tuple]:
+    """A row of :data:`CSV_COLUMNS` for each class that occurs."""
+    rows = []
+    for index, name in enumerate(prediction.classes):
+        regions = [region for region in prediction.regions if region.class_index == index]
+        area = sum(region.area for region in regions)
+        if area:
             value = sum(region.value * region.area for region in regions) / area
             share = 100 * area / prediction.labels.size
-            row = (prediction.name, name, index, len(regions), area, f'{share:.4f}', f'{value:.4f}')
-            writer.writerow(row)
+            numbers = (index, len(regions), area, f'{share:.4f}', f'{value:.4f}')
+            rows.append((prediction.name, name, *numbers))
+    return rows
+
+
+def csv_of(rows: Sequence[tuple]) -> str:
+    """Rows of :func:`area_rows` under their header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerows([CSV_COLUMNS, *rows])
     return text.getvalue()
 
 

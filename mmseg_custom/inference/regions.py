@@ -118,7 +118,7 @@ def find_regions(
         of_class = labels == index
         whole = tuple(cv2.boundingRect(of_class.view(np.uint8)))
         for box, mask in [_cut(of_class, whole)] if whole_classes else _components(of_class):
-            area = np.count_nonzero(mask)
+            area = int(np.count_nonzero(mask))
             if area < min_area:
                 continue
             value = float(_cut(confidence, box)[1][mask].mean(dtype=np.float64))

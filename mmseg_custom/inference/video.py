@@ -1,7 +1,8 @@
 """Frames of videos, read and written one at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,33 +21,42 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
         ImportError: PyAV is not installed.
         ValueError: it is no video, or it ends in the middle; frames before that are yielded first.
     """
+    count = 0
+    with _opened(path, lambda: f'after {count} frames') as stream:
+        stream.thread_type = 'AUTO'
+        for frame in stream.container.decode(stream):
+            count += 1
+            yield frame.to_ndarray(format='rgb24')
+
+
+def frame_rate(path: str | os.PathLike) -> Fraction:
+    """Frames per second; 25 where the file does not say.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: as :func:`read_frames`.
+    """
+    with _opened(path, lambda: '') as stream:
+        return stream.average_rate or Fraction(25)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike, progress: Callable[[], str]):
+    """Open the first video stream of a file; what FFmpeg says in between becomes one line."""
     av = import_extra('av', 'video')
     if not Path(path).is_file():
         raise FileNotFoundError(f'video {path} does not exist')
-    count = 0
     try:
         with av.open(os.fspath(path)) as container:
             if not container.streams.video:
                 raise ValueError(
                     f'{path} holds no video; expected H.264 or another that FFmpeg reads'
                 )
-            stream = container.streams.video[0]
-            stream.thread_type = 'AUTO'
-            for frame in container.decode(stream):
-                count += 1
-                yield frame.to_ndarray(format='rgb24')
+            yield container.streams.video[0]
     except av.FFmpegError as error:
         raise ValueError(
-            f'{path} ({os.path.getsize(path)} bytes) cannot be read after {count} frames '
+            f'{path} ({os.path.getsize(path)} bytes) cannot be read {progress()} '
             f'({error.strerror}); expected a whole H.264 file or another that FFmpeg reads'
         ) from error
-
-
-def frame_rate(path: str | os.PathLike) -> Fraction:
-    """Frames per second; 25 where the file does not say."""
-    av = import_extra('av', 'video')
-    with av.open(os.fspath(path)) as container:
-        return container.streams.video[0].average_rate or Fraction(25)
 
 
 class VideoWriter:

@@ -65,9 +65,9 @@ def test_a_checkpoint_alone(inferencer, config_path, checkpoint_path, picture, t
 
 
 def test_mistakes_have_one_line(inferencer, config_path, checkpoint_path, picture, tmp_path):
-    with pytest.raises(ValueError, match='has no weights; pass weights='):
+    with pytest.raises(ValueError, match='has no weights; name a checkpoint after it'):
         Inferencer(config_path)
-    with pytest.raises(ValueError, match='carries no config; pass the config as model'):
+    with pytest.raises(ValueError, match='carries no config; name its config first'):
         Inferencer(checkpoint_path)
     with pytest.raises(ValueError, match='batch_size is 0'):
         Inferencer(config_path, checkpoint_path, batch_size=0)
