@@ -32,6 +32,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--min-area', type=int, default=1, help='of a region, in pixels')
     parser.add_argument('--whole-classes', action='store_true', help='one region for each class')
+    parser.add_argument(
+        '--tile', type=int, help='side of tiles, for TIFF files too large for the memory'
+    )
+    parser.add_argument('--overlap', type=int, default=64, help='of tiles, in pixels; default 64')
+    parser.add_argument(
+        '--max-memory', type=float, default=2.0, help='GiB over the model with --tile'
+    )
     parser.add_argument('--amp', action='store_true', help='half precision')
     parser.add_argument('--overwrite', action='store_true', help='replace files that exist')
     cli.add_common_arguments(parser)
@@ -46,13 +53,18 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.host_memory import keep_freed_memory
     from mmseg_custom.inference.inferencer import Inferencer
     from mmseg_custom.inference.prediction import RegionOptions
-    from mmseg_custom.inference.prediction_files import plan_jobs, predict_files
+    from mmseg_custom.inference.prediction_files import (
+        Tiling,
+        plan_jobs,
+        predict_files,
+        predict_large_files,
+    )
     from mmseg_custom.inference.prediction_report import report_results
     from mmseg_custom.writing import check_writable
 
     keep_freed_memory()
-    kinds = [kind for kind in args.save.split(',') if kind]
-    jobs = plan_jobs(args.source, args.out_dir, kinds, args.overwrite)
+    kinds = ['mask'] if args.tile else [kind for kind in args.save.split(',') if kind]
+    jobs = plan_jobs(args.source, args.out_dir, kinds, args.overwrite, bool(args.tile))
     report = []
     inferencer = Inferencer(
         args.model,
@@ -67,7 +79,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     check_writable(args.out_dir, '--out-dir')
     print(*report, file=sys.stderr)
-    results = predict_files(inferencer, jobs, args.out_dir, args.opacity)
+    if args.tile:
+        tiling = Tiling(args.tile, args.overlap, args.max_memory)
+        results = predict_large_files(inferencer, jobs, tiling)
+    else:
+        results = predict_files(inferencer, jobs, args.out_dir, args.opacity)
     if report_results(results, len(jobs), inferencer, args.out_dir):
         sys.exit(1)
 

@@ -16,6 +16,7 @@ import numpy as np
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.prediction import Prediction
+from mmseg_custom.inference.prediction_tiles import predict_tiled
 from mmseg_custom.inference.prediction_videos import draw_color, draw_side_by_side, predict_video
 from mmseg_custom.inference.region_files import (
     CocoRegions,
@@ -45,6 +46,7 @@ VIDEO_ENDINGS = {
     'overlay': '_overlay.mp4',
     'side-by-side': '_side_by_side.mp4',
 }
+TILED_ENDING = '_classes.tif'
 COCO_FILE, AREAS_FILE = 'regions_coco.json', 'areas.csv'
 NUM_WRITERS = 2
 
@@ -83,6 +85,7 @@ def plan_jobs(
     out_dir: str | os.PathLike,
     kinds: Sequence[str] = DEFAULT_KINDS,
     overwrite: bool = False,
+    tiled: bool = False,
 ) -> list[Job]:
     """List the pictures and the files to write, without writing any.
 
@@ -92,6 +95,7 @@ def plan_jobs(
         out_dir: where the files go, named after the pictures, in the same sub-folders.
         kinds: what to write, keys of :data:`ENDINGS`; of a video those of :data:`VIDEO_ENDINGS`.
         overwrite: whether files that exist may be replaced.
+        tiled: the class map is a TIFF, and nothing else is written.
 
     Returns:
         One job per picture, sorted by path.
@@ -103,11 +107,11 @@ def plan_jobs(
             kind is unknown.
     """
     is_video = Path(source).suffix.lower() in VIDEO_SUFFIXES
-    endings = VIDEO_ENDINGS if is_video else ENDINGS
+    endings = VIDEO_ENDINGS if is_video else {'mask': TILED_ENDING} if tiled else ENDINGS
     unknown = [kind for kind in kinds if kind not in endings]
     if unknown or not kinds:
         got = f"'{unknown[0]}'" if unknown else 'nothing'
-        what = 'a video' if is_video else 'pictures'
+        what = 'a video' if is_video else 'pictures in tiles' if tiled else 'pictures'
         raise ValueError(f'--save got {got}; expected of {what} some of {",".join(endings)}')
     images, folder = _list_pictures(Path(source), Path(out_dir))
     named = sorted((name_below(image, folder), image) for image in images)
@@ -208,6 +212,35 @@ def _predict_video(inferencer: Inferencer, job: Job, opacity: float) -> Result:
     except ValueError as error:
         return Result(job.image, {}, error=' '.join(str(error).split()))
     return Result(job.image, job.files, f'{num_frames} frames', shares, None, num_frames)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How large pictures are cut; see ``prediction_tiles.predict_tiled``."""
+
+    tile: int
+    overlap: int
+    max_memory_gib: float = 2.0
+
+
+def predict_large_files(
+    inferencer: Inferencer, jobs: Sequence[Job], tiling: Tiling
+) -> Iterator[Result]:
+    """Predict TIFF files in tiles; jobs are planned with ``tiled``."""
+    for job in jobs:
+        try:
+            size, shares = predict_tiled(
+                inferencer,
+                job.image,
+                job.files['mask'],
+                tiling.tile,
+                tiling.overlap,
+                tiling.max_memory_gib,
+            )
+        except ValueError as error:
+            yield Result(job.image, {}, error=' '.join(str(error).split()))
+            continue
+        yield Result(job.image, job.files, size, shares)
 
 
 def _drain(results: deque) -> Iterator[Result]:
