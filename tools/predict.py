@@ -40,6 +40,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         '--max-memory', type=float, default=2.0, help='GiB over the model with --tile'
     )
     parser.add_argument('--amp', action='store_true', help='half precision')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--overwrite', action='store_true', help='replace files that exist')
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         args.device,
         batch_size=args.batch_size,
         half=args.amp,
+        tta=args.tta,
         probs='probs' in kinds,
         regions=RegionOptions(args.whole_classes, args.min_area),
         cfg_options=args.cfg_options,

@@ -1,7 +1,5 @@
 """From a picture to a prediction in two lines: ``Inferencer(checkpoint)(picture)``."""
 
-import copy
-import glob
 import os
 import threading
 import time
@@ -10,28 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from PIL import Image
+from torch import Tensor
 
-from mmseg_custom.checkpoints.formats.openmmlab import CONFIG_KEYS
-from mmseg_custom.checkpoints.loading import open_weights
-from mmseg_custom.checkpoints.published import PUBLISHED
-from mmseg_custom.checkpoints.recorded_config import read_config
-from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
-from mmseg_custom.engine.config import apply_options, load_config
 from mmseg_custom.engine.launch import half_precision_inference
+from mmseg_custom.inference.finding import find_model
 from mmseg_custom.inference.georeference import Georeference, read_georeference
+from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import array_pipeline, load_model, read_image
-from mmseg_custom.inference.video import VIDEO_SUFFIXES, read_frames
-from mmseg_custom.messages import did_you_mean
 from mmseg_custom.visualization.rendering import check_image
 
-Source = str | os.PathLike | np.ndarray | Image.Image
 Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
 # What a picture, not the program, is to blame for.
@@ -61,6 +52,7 @@ class Inferencer:
         batch_size: pictures that go through the network at once.
         num_readers: threads that read and prepare the next pictures meanwhile.
         half: compute in the half precision that suits the device.
+        tta: average the probabilities of the config's ``tta_pipeline``: scales and flips.
         probs: also give the probabilities of all classes.
         regions: how class maps are cut into regions.
         cfg_options: overrides of the config as on the command line, ``KEY=VALUE``.
@@ -88,6 +80,7 @@ class Inferencer:
         batch_size: int = 1,
         num_readers: int = 2,
         half: bool = False,
+        tta: bool = False,
         probs: bool = False,
         regions: RegionOptions = EVERY_COMPONENT,
         cfg_options: list[str] | None = None,
@@ -104,7 +97,8 @@ class Inferencer:
         self.num_readers = num_readers
         self.seconds = dict(read=0.0, prepare=0.0, predict=0.0)
         self._lock = threading.Lock()
-        self._prepare = array_pipeline(self.model.cfg)
+        self.tta = tta
+        self._prepare = array_pipeline(self.model.cfg, tta)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -128,7 +122,7 @@ class Inferencer:
             FileNotFoundError: there is no such picture.
             ValueError: a picture cannot be read, or an array does not fit.
         """
-        if _is_picture(source):
+        if is_picture(source):
             (prediction,) = self.stream([source], channel_order=channel_order)
             return prediction
         return list(self.stream(source, channel_order=channel_order))
@@ -150,7 +144,7 @@ class Inferencer:
         """
         if channel_order not in ('rgb', 'bgr'):
             raise ValueError(f"channel_order is {channel_order!r}; expected 'rgb' or 'bgr'")
-        pictures = _pictures(source)
+        pictures = list_pictures(source)
         with ThreadPoolExecutor(self.num_readers) as readers:
             ahead = deque()
             while True:
@@ -191,27 +185,55 @@ class Inferencer:
     def _forward(self, batch: list[_Loaded]) -> list[Prediction]:
         """Run a batch through the network."""
         start = time.perf_counter()
+        results = [self._average(one) for one in batch] if self.tta else self._single_pass(batch)
+        predictions = [self._prediction(one, *found) for one, found in zip(batch, results)]
+        self.seconds['predict'] += time.perf_counter() - start
+        return predictions
+
+    def _single_pass(self, batch: list[_Loaded]) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Labels, confidence, and, where they are wanted, probabilities of each picture."""
         outputs = self.model.test_step(
             dict(
                 inputs=[one.packed['inputs'] for one in batch],
                 data_samples=[one.packed['data_samples'] for one in batch],
             )
         )
-        predictions = [self._prediction(one, output) for one, output in zip(batch, outputs)]
-        self.seconds['predict'] += time.perf_counter() - start
-        return predictions
+        return [
+            (
+                output.pred_sem_seg.data[0],
+                output.confidence,
+                _probabilities(output.seg_logits.data) if self.probs else None,
+            )
+            for output in outputs
+        ]
 
-    def _prediction(self, loaded: _Loaded, output) -> Prediction:
+    def _average(self, loaded: _Loaded) -> tuple[Tensor, Tensor, Tensor]:
+        """The same from the mean probabilities of all augmented forms of a picture."""
+        forms = list(zip(loaded.packed['inputs'], loaded.packed['data_samples']))
+        total = 0
+        for image, sample in forms:
+            (output,) = self.model.test_step(dict(inputs=[image], data_samples=[sample]))
+            total = total + _probabilities(output.seg_logits.data)
+        mean = total / len(forms)
+        confidence, labels = mean.max(dim=0)
+        if self.model.decode_head.out_channels == 1:
+            labels = (mean[1] > self.model.decode_head.threshold).long()
+            confidence = mean.gather(0, labels[None])[0]
+        return labels, confidence, mean
+
+    def _prediction(
+        self, loaded: _Loaded, labels: Tensor, confidence: Tensor, probs: Tensor | None
+    ) -> Prediction:
         meta = self.model.dataset_meta
         dtype = torch.uint8 if len(meta['classes']) <= 256 else torch.int64
         return Prediction(
-            labels=output.pred_sem_seg.data[0].to(dtype).cpu().numpy(),
-            confidence=output.confidence.cpu().numpy(),
+            labels=labels.to(dtype).cpu().numpy(),
+            confidence=confidence.cpu().numpy(),
             classes=meta['classes'],
             palette=meta['palette'],
             name=loaded.name,
             image=loaded.image,
-            probs=_probabilities(output.seg_logits.data) if self.probs else None,
+            probs=probs.cpu().numpy() if self.probs else None,
             georeference=loaded.georeference,
             options=self.regions,
         )
@@ -238,100 +260,8 @@ class Inferencer:
         return picture if channel_order == 'rgb' else np.ascontiguousarray(picture[..., ::-1])
 
 
-def find_model(
-    model: str | os.PathLike | Config,
-    weights: str | os.PathLike | None = None,
-    cfg_options: list[str] | None = None,
-) -> tuple[Config, str | os.PathLike]:
-    """Find the config and the weights that a few words mean; see :class:`Inferencer`.
-
-    Raises:
-        ValueError: there are no weights, or the checkpoint carries no config.
-    """
-    if weights is None and (isinstance(model, Config) or str(model).endswith('.py')):
-        name = model.filename if isinstance(model, Config) else model
-        raise ValueError(
-            f'config {name} has no weights; name a checkpoint after it, or give a checkpoint alone'
-        )
-    published = PUBLISHED.get(str(model)) if weights is None else None
-    if published is not None and not published.config:
-        raise ValueError(f"'{model}' is an encoder alone; expected the name of a segmentor")
-    if weights is None and published is None:
-        config, weights = recorded_config(model), model
-    else:
-        if published is not None:
-            model, weights = published.config, str(model)
-        config = copy.deepcopy(model) if isinstance(model, Config) else load_config(str(model))
-    apply_options(config, cfg_options or [])
-    return config, weights
-
-
-def recorded_config(checkpoint: str | os.PathLike) -> Config:
-    """Rebuild the config that a run of this project, or of MMSegmentation 1.x, keeps in its files.
-
-    The text is Python, of which only literals are read; nothing of it runs.
-
-    Raises:
-        ValueError: there is none.
-    """
-    meta = open_weights(checkpoint).meta
-    text = next((meta[key] for key in CONFIG_KEYS if isinstance(meta.get(key), str)), '')
-    config = read_config(text)
-    if not isinstance(config.get('model'), dict):
-        raise ValueError(
-            f'{checkpoint} carries no config; name its config first: CONFIG {checkpoint}'
-        )
-    return Config(config)
-
-
-def _is_picture(source) -> bool:
-    if isinstance(source, np.ndarray | Image.Image):
-        return True
-    if not isinstance(source, str | os.PathLike):
-        return False
-    path = Path(source)
-    return not (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or _is_pattern(path))
-
-
-def _is_pattern(path: Path) -> bool:
-    return not path.exists() and glob.has_magic(str(path))
-
-
-def _pictures(source) -> Iterator[tuple[str, Source]]:
-    """Yield names and pictures of everything that ``source`` may be."""
-    if isinstance(source, np.ndarray | Image.Image):
-        source = [source]
-    if not isinstance(source, str | os.PathLike):
-        for number, one in enumerate(source):
-            if isinstance(one, np.ndarray | Image.Image):
-                yield str(number), one
-            else:
-                yield from _pictures(one)
-        return
-    path = Path(source)
-    if path.is_dir():
-        yield from ((str(path / name),) * 2 for name in find_by_stem(path, IMAGE_SUFFIXES).values())
-    elif path.suffix.lower() in VIDEO_SUFFIXES:
-        frames = enumerate(read_frames(path))
-        yield from ((f'{path}#{number}', Image.fromarray(frame)) for number, frame in frames)
-    elif _is_pattern(path):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise FileNotFoundError(_nothing_fits(path))
-        yield from ((name, name) for name in found)
-    else:
-        yield str(path), str(path)
-
-
-def _nothing_fits(path: Path) -> str:
-    folder = path.parent
-    names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
-    hint = did_you_mean(path.name, names)
-    return f'no file fits {path}; {folder} has {len(names)} files{hint and f"; {hint}"}'
-
-
-def _probabilities(logits: torch.Tensor) -> np.ndarray:
-    """Softmax over K logits; of one output channel both probabilities, (2, H, W)."""
+def _probabilities(logits: Tensor) -> Tensor:
+    """Softmax over K logits; of one output channel, a probability, both classes: (2, H, W)."""
     if len(logits) == 1:
-        return torch.cat([1 - logits, logits]).float().cpu().numpy()
-    return logits.float().softmax(dim=0).cpu().numpy()
+        return torch.cat([1 - logits, logits]).float()
+    return logits.float().softmax(dim=0)

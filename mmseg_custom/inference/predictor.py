@@ -142,12 +142,19 @@ def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray)
     return prediction.squeeze(0).to(dtype).cpu().numpy()
 
 
-def array_pipeline(config: Config) -> Compose:
+def array_pipeline(config: Config, tta: bool = False) -> Compose:
     """Build the test pipeline for pictures in memory, ``{'img': BGR uint8 (H, W, 3)}``.
 
     It and the models that follow it are fed BGR, as OpenCV reads.
+
+    Args:
+        config: of a segmentor.
+        tta: take its ``tta_pipeline``, which makes several forms of each picture.
+
+    Raises:
+        ValueError: the config has no such pipeline.
     """
-    loader, *rest = _pipeline(config)
+    loader, *rest = _tta_pipeline(config) if tta else _pipeline(config)
     from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
     with in_scope(config):
         return Compose([from_array, *rest])
@@ -185,6 +192,21 @@ def _pipeline(config: Config) -> list[dict]:
             f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'
         )
     return [step for step in pipeline if not _type_name(step).endswith('LoadAnnotations')]
+
+
+def _tta_pipeline(config: Config) -> list[dict]:
+    """Return ``tta_pipeline`` without the steps that load labels."""
+    if not config.get('tta_pipeline'):
+        raise ValueError(f'config {config.filename} has no tta_pipeline; leave --tta out')
+    pipeline = copy.deepcopy(config.tta_pipeline)
+    for step in pipeline:
+        if step.get('transforms'):
+            kept = [
+                [one for one in choice if not _type_name(one).endswith('LoadAnnotations')]
+                for choice in step['transforms']
+            ]
+            step['transforms'] = [choice for choice in kept if choice]
+    return pipeline
 
 
 def _type_name(step: dict) -> str:

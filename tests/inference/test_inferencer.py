@@ -82,3 +82,27 @@ def test_regions_as_asked_for(config_path, checkpoint_path, picture):
     prediction = Inferencer(config_path, checkpoint_path, 'cpu', regions=options)(picture)
     names = [region.name for region in prediction.regions]
     assert len(names) == len(set(names)) and 'sky' not in names
+
+
+def test_test_time_augmentation_averages_probabilities(
+    inferencer, config_path, checkpoint_path, picture
+):
+    resizes = "[{'type':'Resize','scale_factor':1.0},{'type':'Resize','scale_factor':1.5}]"
+    flips = "[{'type':'RandomFlip','prob':0.0},{'type':'RandomFlip','prob':1.0}]"
+    rest = "[{'type':'LoadAnnotations'}],[{'type':'PackSegInputs'}]"
+    steps = f"{{'type':'TestTimeAug','transforms':[{resizes},{flips},{rest}]}}"
+    option = f"+tta_pipeline=[{{'type':'LoadImageFromFile'}},{steps}]"
+    build = [config_path, checkpoint_path, 'cpu']
+    prediction = Inferencer(*build, tta=True, probs=True, cfg_options=[option])(picture)
+    forms = []
+    for scale in (1.0, 1.5):
+        resize = [{'type': 'LoadImageFromFile'}, {'type': 'Resize', 'scale_factor': scale}]
+        pipeline = f'+test_dataloader.dataset.pipeline={[*resize, {"type": "PackSegInputs"}]}'
+        one = Inferencer(*build, probs=True, cfg_options=[pipeline.replace(' ', '')])
+        forms += [one(picture).probs, one(picture[:, ::-1].copy()).probs[..., ::-1]]
+    mean = np.mean(forms, axis=0)
+    np.testing.assert_allclose(prediction.probs, mean, atol=2e-6)
+    np.testing.assert_array_equal(prediction.labels, mean.argmax(0))
+    np.testing.assert_allclose(prediction.confidence, mean.max(0), atol=2e-6)
+    with pytest.raises(ValueError, match='has no tta_pipeline; leave --tta out'):
+        Inferencer(*build, tta=True)
