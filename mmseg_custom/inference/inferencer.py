@@ -181,21 +181,31 @@ class Inferencer:
             raise error
         failed(name, ' '.join(str(error).split()))
 
-    @torch.inference_mode()
     def _forward(self, batch: list[_Loaded]) -> list[Prediction]:
         """Run a batch through the network."""
         start = time.perf_counter()
-        results = [self._average(one) for one in batch] if self.tta else self._single_pass(batch)
+        results = self.forward_packed([one.packed for one in batch])
         predictions = [self._prediction(one, *found) for one, found in zip(batch, results)]
         self.seconds['predict'] += time.perf_counter() - start
         return predictions
 
-    def _single_pass(self, batch: list[_Loaded]) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-        """Labels, confidence, and, where they are wanted, probabilities of each picture."""
+    @torch.inference_mode()
+    def forward_packed(self, batch: Sequence[dict]) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+        """Predict what the test pipeline made of pictures.
+
+        Args:
+            batch: dicts with ``inputs`` and ``data_samples``.
+
+        Returns:
+            Labels (H, W), confidence (H, W), and, where they are wanted, probabilities (K, H, W) of
+            each picture.
+        """
+        if self.tta:
+            return [self._average(one) for one in batch]
         outputs = self.model.test_step(
             dict(
-                inputs=[one.packed['inputs'] for one in batch],
-                data_samples=[one.packed['data_samples'] for one in batch],
+                inputs=[one['inputs'] for one in batch],
+                data_samples=[one['data_samples'] for one in batch],
             )
         )
         return [
@@ -207,9 +217,9 @@ class Inferencer:
             for output in outputs
         ]
 
-    def _average(self, loaded: _Loaded) -> tuple[Tensor, Tensor, Tensor]:
+    def _average(self, packed: dict) -> tuple[Tensor, Tensor, Tensor]:
         """The same from the mean probabilities of all augmented forms of a picture."""
-        forms = list(zip(loaded.packed['inputs'], loaded.packed['data_samples']))
+        forms = list(zip(packed['inputs'], packed['data_samples']))
         total = 0
         for image, sample in forms:
             (output,) = self.model.test_step(dict(inputs=[image], data_samples=[sample]))
