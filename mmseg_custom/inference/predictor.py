@@ -102,7 +102,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
         raise FileNotFoundError(f'picture {path} does not exist')
     loader = _pipeline(model.cfg)[0]
     try:
-        with _scope(model.cfg):
+        with in_scope(model.cfg):
             image = Compose([loader])({'img_path': path})['img']
     except (AssertionError, OSError, ValueError, cv2.error) as error:
         raise ValueError(
@@ -134,19 +134,34 @@ def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray)
     if not isinstance(image, np.ndarray):
         image = read_image(model, image)
     check_image(image)
-    loader, *rest = _pipeline(model.cfg)
-    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
-    with _scope(model.cfg):
-        pipeline = Compose([from_array, *rest])
-    # The pipeline and the models that follow it are fed BGR, as OpenCV reads.
-    packed = pipeline({'img': np.ascontiguousarray(image[..., ::-1])})
+    with in_scope(model.cfg):
+        packed = array_pipeline(model.cfg)({'img': np.ascontiguousarray(image[..., ::-1])})
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     prediction = model.test_step(batch)[0].pred_sem_seg.data
     dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
     return prediction.squeeze(0).to(dtype).cpu().numpy()
 
 
-def _scope(config: Config):
+def array_pipeline(config: Config, tta: bool = False) -> Compose:
+    """Build the test pipeline for pictures in memory, ``{'img': BGR uint8 (H, W, 3)}``.
+
+    It and the models that follow it are fed BGR, as OpenCV reads.
+
+    Args:
+        config: of a segmentor.
+        tta: take its ``tta_pipeline``, which makes several forms of each picture.
+
+    Raises:
+        ValueError: the config has no such pipeline.
+    """
+    loader, *rest = _tta_pipeline(config) if tta else _pipeline(config)
+    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
+    with in_scope(config):
+        return Compose([from_array, *rest])
+
+
+def in_scope(config: Config):
+    """Look classes up as the config wants while the block runs."""
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
 
 
@@ -158,7 +173,7 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     for _, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = num_classes
-    with _scope(config):
+    with in_scope(config):
         return MODELS.build(config.model)
 
 
@@ -177,6 +192,21 @@ def _pipeline(config: Config) -> list[dict]:
             f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'
         )
     return [step for step in pipeline if not _type_name(step).endswith('LoadAnnotations')]
+
+
+def _tta_pipeline(config: Config) -> list[dict]:
+    """Return ``tta_pipeline`` without the steps that load labels."""
+    if not config.get('tta_pipeline'):
+        raise ValueError(f'config {config.filename} has no tta_pipeline; leave --tta out')
+    pipeline = copy.deepcopy(config.tta_pipeline)
+    for step in pipeline:
+        if step.get('transforms'):
+            kept = [
+                [one for one in choice if not _type_name(one).endswith('LoadAnnotations')]
+                for choice in step['transforms']
+            ]
+            step['transforms'] = [choice for choice in kept if choice]
+    return pipeline
 
 
 def _type_name(step: dict) -> str:
