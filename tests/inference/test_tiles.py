@@ -68,8 +68,9 @@ def test_overlapping_windows_average_as_a_sliding_window_does(model, large):
         dict(tile=(64, 64), compression='zlib'),
         dict(rowsperstrip=7, compression='zlib'),
         dict(tile=(32, 48)),
+        dict(tile=(64, 64), compression='lzw', predictor=True),
     ],
-    ids=['one strip', 'tiles', 'strips', 'odd tiles'],
+    ids=['one strip', 'tiles', 'strips', 'odd tiles', 'lzw'],
 )
 @pytest.mark.parametrize('bands', [1, 3, 4])
 def test_rows_of_every_form_of_tiff(tmp_path, large, form, bands):

@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--split', choices=['test', 'val'], default='val', help='default: val')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
     cli.add_common_arguments(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     from mmseg_custom.inference.inferencer import Inferencer
     from mmseg_custom.inference.labelled import predict_labelled
     from mmseg_custom.inference.thresholds import count_thresholds, plot_thresholds
