@@ -114,7 +114,7 @@ def class_weights(counts: np.ndarray, method: str) -> list[float]:
         ValueError: the method is unknown, or no class occurs.
     """
     if method not in WEIGHTINGS:
-        hint = did_you_mean(method, WEIGHTINGS) or f'expected one of {", ".join(WEIGHTINGS)}'
+        hint = did_you_mean(method, [*WEIGHTINGS]) or f'expected one of {", ".join(WEIGHTINGS)}'
         raise ValueError(f"weights by '{method}' are unknown; {hint}")
     present = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
     return WEIGHTINGS[method](counts.sum(0), present)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
-from prettytable import PrettyTable
 
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config_difference import flat_config
@@ -88,6 +87,8 @@ def _saved_weights(config: Config, asked: dict[str, str]) -> dict[str, list[floa
 
 
 def _table(config: Config, asked: dict[str, str], weights: dict[str, list[float]]) -> str:
+    from prettytable import PrettyTable
+
     classes = dataset_metainfo(config.train_dataloader.dataset)['classes']
     table = PrettyTable(['class', *(f'{name} ({method})' for name, method in asked.items())])
     table.align = 'r'

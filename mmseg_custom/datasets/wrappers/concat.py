@@ -7,7 +7,6 @@ import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import ConcatDataset as BaseConcatDataset
 from mmengine.logging import print_log
-from prettytable import PrettyTable
 
 from mmseg_custom.datasets.paired import IGNORE_INDEX
 from mmseg_custom.datasets.palette import distinct_palette
@@ -175,7 +174,7 @@ def _remaps(
         raise ValueError(f'other={other!r}; expected one of {", ".join(map(repr, OTHERS))}')
     if other == BACKGROUND and BACKGROUND not in classes:
         raise ValueError(f"other='{BACKGROUND}' needs a class of that name in classes={classes}")
-    known = {name for member in members for name in member.metainfo['classes']}
+    known = {name.strip() for member in members for name in member.metainfo['classes']}
     for name, target in aliases.items():
         if name not in known:
             hint = did_you_mean(name, known) or f'they have {", ".join(sorted(known))}'
@@ -209,6 +208,8 @@ def _insert(remap: RemapClasses, transforms: list, where: str) -> None:
 
 def _table(dataset: ConcatDataset) -> str:
     """Which class of which member goes where, and how many pictures each member gives."""
+    from prettytable import PrettyTable
+
     table = PrettyTable(['class', *(_name(i, one) for i, one in enumerate(dataset.datasets))])
     table.align, table.max_width = 'l', 40
     members = [*zip(dataset.datasets, dataset._remaps)]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from mmengine.logging import print_log
-from prettytable import PrettyTable
 
 from mmseg_custom.datasets.wrappers.base import DrawnDataset
 from mmseg_custom.datasets.wrappers.class_pixels import ClassPixels
@@ -69,6 +68,8 @@ class RareClassDataset(DrawnDataset):
 
     def prepare(self, pixels: ClassPixels) -> None:
         """Compute the probabilities, and which pictures hold which class."""
+        from prettytable import PrettyTable
+
         held = pixels.counts >= self.min_pixels
         self.drawn_classes = np.flatnonzero(held.any(0))
         if not len(self.drawn_classes):

@@ -40,7 +40,7 @@ def class_targets(
         ValueError: a class has no target and ``other`` is ``'error'``.
     """
     found = []
-    for name in classes:
+    for name in map(str.strip, classes):  # mmseg's ADE20K has a class 'bed '
         target = aliases.get(name, name)
         if target in targets:
             found.append(targets.index(target))
