@@ -10,7 +10,6 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from mmseg_custom.datasets.camvid import CamVidDataset
-from mmseg_custom.datasets.class_balance import class_weights
 from mmseg_custom.datasets.wrappers.class_balanced import repeat_factors
 from mmseg_custom.datasets.wrappers.class_pixels import CACHE_VARIABLE, cache_folder
 from mmseg_custom.datasets.wrappers.concat import ConcatDataset
@@ -55,9 +54,8 @@ def member(root: Path, kind: dict, count: int = 1, pipeline=LOADING, masks=None,
         **options: further keys of the config.
     """
     root = root / kind['type']
-    masks = (
-        masks or [np.kron(np.array([kind['labels']], np.uint8), np.ones((4, 4), np.uint8))] * count
-    )
+    blocks = np.kron(np.array([kind['labels']], np.uint8), np.ones((4, 4), np.uint8))
+    masks = masks or [blocks] * count
     folders = ('images/train', 'masks/train' if kind is FOLDER else 'annotations/train')
     for folder in folders:
         (root / folder).mkdir(parents=True)
@@ -311,18 +309,3 @@ def test_what_is_repeated_inside_cannot_be_drawn(tmp_path):
     config['dataset'] = dict(type='RepeatDataset', times=2, dataset=config['dataset'])
     with pytest.raises(ValueError, match='repeats or draws them itself; put it inside'):
         DATASETS.build(config)
-
-
-def test_weights():
-    """Class 0 has three quarters of the pixels, 1 one; 2 does not occur."""
-    counts = np.array([[2, 2, 0], [4, 0, 0]])
-    # Frequencies 6/8 and 2/4, of which the median is 5/8.
-    assert class_weights(counts, 'median_frequency') == [0.8333, 1.25, 1.0]
-    assert class_weights(counts, 'auto') == class_weights(counts, 'median_frequency')
-    # 1 to the root of 3, with mean 1; 1 / ln 1.77 and 1 / ln 1.27.
-    assert class_weights(counts, 'inverse_sqrt') == [0.7321, 1.2679, 1.0]
-    assert class_weights(counts, 'log') == [1.7514, 4.1838, 1.0]
-    with pytest.raises(ValueError, match="'medain_frequency' are unknown; did you mean median"):
-        class_weights(counts, 'medain_frequency')
-    with pytest.raises(ValueError, match='no label map holds a class'):
-        class_weights(counts * 0, 'log')
