@@ -34,8 +34,8 @@ def drop_automatic_weights(model: dict) -> None:
 def fill_automatic_weights(config: Config, models: list[dict], resumed: bool) -> str:
     """Replace a method's name by its weights.
 
-    The first process computes them. A run that is resumed takes those of its saved config, so that
-    it goes on with the same loss though the labels may have changed.
+    Every process gets the same. A run that is resumed takes those of its saved config, so that it
+    goes on with the same loss though the labels may have changed.
 
     Args:
         config: of the training.
@@ -51,21 +51,14 @@ def fill_automatic_weights(config: Config, models: list[dict], resumed: bool) ->
     asked = {name: loss['class_weight'] for name, loss in automatic_losses(models[0])}
     if not asked:
         return ''
-    found: list = [None, None]
-    if is_main_process():
-        try:
-            saved = _saved_weights(config, asked) if resumed else None
-            found[0] = (saved or _counted_weights(config, asked), saved is not None)
-        except (ValueError, OSError) as error:
-            found[1] = error
-    broadcast_object_list(found)
-    if found[1] is not None:
-        raise found[1]
-    weights, from_saved = found[0]
+    # The first process has written the saved config; the others may not see its disk.
+    saved = [_saved_weights(config, asked) if resumed and is_main_process() else None]
+    broadcast_object_list(saved)
+    weights = saved[0] or _counted_weights(config, asked)
     for model in models:
         for name, loss in [*automatic_losses(model)]:
             loss['class_weight'] = list(weights[name])
-    source = 'as the run began with' if from_saved else 'from the training labels'
+    source = 'that the run began with' if saved[0] else 'from the training labels'
     return f'class weights {source}\n{_table(config, asked, weights)}'
 
 

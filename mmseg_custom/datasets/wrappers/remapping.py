@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from mmseg.datasets.transforms import LoadAnnotations as StockLoadAnnotations
 
 from mmseg_custom.datasets.paired import IGNORE_INDEX
+from mmseg_custom.datasets.transforms.load_annotations import LoadAnnotations
 from mmseg_custom.messages import did_you_mean
 
 BACKGROUND = 'background'
@@ -64,7 +64,7 @@ class RemappedMask:
     Args:
         targets: of each of the data set's K classes, the new index or 255.
         where: what the data set is called in messages.
-        reader: the data set's own reader; None reads the file as mmseg does.
+        reader: the data set's own reader; None reads the file as ``LoadAnnotations`` does.
         label_map: of the data set, where it has no reader.
         reduce_zero_label: of the data set, where it has no reader.
     """
@@ -123,7 +123,7 @@ class RemappedMask:
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
         )
-        return StockLoadAnnotations().transform(plain)['gt_seg_map']
+        return LoadAnnotations().transform(plain)['gt_seg_map']
 
 
 class RemapClasses:
