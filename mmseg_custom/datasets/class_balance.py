@@ -1,7 +1,7 @@
 """How often each class occurs in a data set, and weights that make up for it."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -23,20 +23,46 @@ def labels_only(dataset: Mapping):
     Raises:
         ValueError: its pipeline loads no annotations.
     """
-    return DATASETS.build({'_scope_': SCOPE, **_without_augmentation(copy.deepcopy({**dataset}))})
+    plain = _undrawn(copy.deepcopy({**dataset}))
+    keep_steps(plain, 'LoadAnnotations')
+    return DATASETS.build({'_scope_': SCOPE, **plain})
 
 
-def _without_augmentation(dataset: dict) -> dict:
-    """Leave nothing of the pipelines but the loading of labels."""
+def _undrawn(dataset: dict) -> dict:
+    """Take away the wrappers that draw or repeat samples."""
     if 'dataset' in dataset:
-        return _without_augmentation(dataset['dataset'])
+        return _undrawn(dataset['dataset'])
     if 'datasets' in dataset:
-        members = [_without_augmentation(member) for member in dataset['datasets']]
-        return {**dataset, 'datasets': members, 'repeats': None}
-    loading = [t for t in dataset['pipeline'] if str(t['type']).endswith('LoadAnnotations')]
-    if not loading:
-        raise ValueError(f'the pipeline of {dataset["type"]} has no LoadAnnotations; add one')
-    return {**dataset, 'pipeline': loading[:1]}
+        members = [_undrawn(member) for member in dataset['datasets']]
+        return {key: value for key, value in dataset.items() if key != 'repeats'} | {
+            'datasets': members
+        }
+    return dataset
+
+
+def innermost(dataset: dict) -> Iterator[dict]:
+    """Yield the configs with a pipeline in the config of a data set, possibly inside wrappers."""
+    if 'pipeline' in dataset:
+        yield dataset
+        return
+    for member in dataset.get('datasets') or [dataset['dataset']]:
+        yield from innermost(member)
+
+
+def keep_steps(dataset: dict, *endings: str) -> None:
+    """Leave nothing of the pipelines but the first step whose name has each ending; in place.
+
+    Raises:
+        ValueError: a pipeline has no such step.
+    """
+    for member in innermost(dataset):
+        kept = []
+        for ending in endings:
+            found = [step for step in member['pipeline'] if step['type'].endswith(ending)]
+            if not found:
+                raise ValueError(f'the pipeline of {member["type"]} has no {ending}; add one')
+            kept.append(found[0])
+        member['pipeline'] = kept
 
 
 def count_labels(labels: np.ndarray, num_classes: int, where: str = 'a label map') -> np.ndarray:
@@ -62,6 +88,23 @@ def count_labels(labels: np.ndarray, num_classes: int, where: str = 'a label map
             f'{num_classes} classes; check its labels and classes'
         )
     return counts[:num_classes]
+
+
+def sum_counts(counts: Iterable[np.ndarray], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Add up the pixels of single maps.
+
+    Args:
+        counts: of each map, pixels of each class, (K,).
+        num_classes: K.
+
+    Returns:
+        For each class its pixels, and the labelled pixels of the maps it occurs in; (K,) int64.
+    """
+    pixels, present = (np.zeros(num_classes, dtype=np.int64) for _ in range(2))
+    for count in counts:
+        pixels += count
+        present += count.sum() * (count > 0)
+    return pixels, present
 
 
 def median_frequency_weights(pixels: np.ndarray, present: np.ndarray) -> list[float]:
@@ -116,8 +159,7 @@ def class_weights(counts: np.ndarray, method: str) -> list[float]:
     if method not in WEIGHTINGS:
         hint = did_you_mean(method, [*WEIGHTINGS]) or f'expected one of {", ".join(WEIGHTINGS)}'
         raise ValueError(f"weights by '{method}' are unknown; {hint}")
-    present = ((counts > 0) * counts.sum(1, keepdims=True)).sum(0)
-    return WEIGHTINGS[method](counts.sum(0), present)
+    return WEIGHTINGS[method](*sum_counts(counts, counts.shape[1]))
 
 
 def _seen(pixels: np.ndarray) -> np.ndarray:

@@ -80,6 +80,21 @@ def _decay_layers(config: Config, value: Any) -> None:
     wrapper.paramwise_cfg = {**(wrapper.get('paramwise_cfg') or {}), 'layer_decay': value}
 
 
+def _draw_rare_classes(config: Config, value: Any) -> None:
+    arguments = _arguments('rare_class_sampling', value, 'temperature', float)
+    _wrap_dataset(config, 'RareClassDataset', arguments)
+
+
+def _balance_classes(config: Config, value: Any) -> None:
+    arguments = _arguments('class_balanced_sampling', value, 'oversample_thr', float)
+    _wrap_dataset(config, 'ClassBalancedDataset', dict(oversample_thr=0.1) | arguments)
+
+
+def _wrap_dataset(config: Config, kind: str, arguments: dict) -> None:
+    loader = config.train_dataloader
+    loader.dataset = dict(type=f'mmseg_custom.{kind}', dataset=loader.dataset, **arguments)
+
+
 def _log_to(config: Config, value: Any) -> None:
     for name in dict.fromkeys([value] if isinstance(value, str) else value):
         if name not in LOGGERS:
@@ -110,8 +125,10 @@ def _backend(name: str, config: Config) -> dict:
 
 # What each key does; `freeze` and `compile` are read by the runner.
 SWITCHES: dict[str, Callable[[Config, Any], None]] = {
+    'class_balanced_sampling': _balance_classes,
     'ema': _average_weights,
     'early_stopping': _stop_early,
     'layer_decay': _decay_layers,
     'loggers': _log_to,
+    'rare_class_sampling': _draw_rare_classes,
 }

@@ -24,7 +24,7 @@ def test_weights():
     # Frequencies 5/8, 1/2 and 1/4, of which 1/2 is the median.
     assert class_weights(counts, 'median_frequency') == [0.8, 1.0, 1.0, 2.0]
     assert class_weights(counts, 'auto') == class_weights(counts, 'median_frequency')
-    counts = counts[:, :3] * [[1], [4 / 3]]
+    counts = np.array([[2, 2, 0], [4, 0, 0]])
     # Six pixels to two: 1 to the root of 3, with mean 1; 1 / ln 1.77 and 1 / ln 1.27.
     assert class_weights(counts, 'inverse_sqrt') == [0.7321, 1.2679, 1.0]
     assert class_weights(counts, 'log') == [1.7514, 4.1838, 1.0]

@@ -33,7 +33,7 @@ class ConcatDataset(BaseConcatDataset):
     as the member means them, with its own ignore value, ``reduce_zero_label``, ``label_map`` or
     ``mask_reader``, and then get the new indices. A table in the log shows which class goes where.
 
-    Without ``classes`` all members must have the same, as in mmengine.
+    Without ``classes`` all members must have the same, and the first one's palette counts.
 
     Args:
         datasets: data sets or their configs, each with its own pipeline.
@@ -44,7 +44,8 @@ class ConcatDataset(BaseConcatDataset):
         other: what becomes of the other classes: ``'error'``, ``'ignore'``, or ``'background'``
             for the class of that name.
         repeats: of each member, how often a pass shows each of its samples, e.g. ``[1, 2.5]``.
-        kwargs: other arguments of mmengine's class.
+        lazy_init: do not list the samples before the first one is asked for.
+        ignore_keys: ``'classes'`` lets them differ without a mapping, as in mmengine.
 
     Raises:
         ValueError: a class has no partner, or the arguments do not fit together.
@@ -59,7 +60,7 @@ class ConcatDataset(BaseConcatDataset):
         other: str = 'error',
         repeats: Sequence[float] | None = None,
         lazy_init: bool = False,
-        **kwargs,
+        ignore_keys: str | Sequence[str] = (),
     ) -> None:
         self._remaps: list[RemapClasses] = []
         self._slots: Repeats | None = None
@@ -68,7 +69,8 @@ class ConcatDataset(BaseConcatDataset):
             if aliases or palette:
                 raise ValueError('aliases and palette need classes=(...), the names to train')
             members = [_built(one) for one in datasets]
-            _check_equal_classes(members)
+            if 'classes' not in ([ignore_keys] if isinstance(ignore_keys, str) else ignore_keys):
+                _check_equal_classes(members)
             self._take(members, members[0].metainfo)
         else:
             facts = self.metainfo_from_config(dict(classes=classes, palette=palette))
