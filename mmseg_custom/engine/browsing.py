@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmseg_custom.engine.class_count import dataset_metainfo
 from mmseg_custom.engine.generators import kept_generators, seed_generators
 from mmseg_custom.engine.samplers import SampleStream, SeededDataset
+from mmseg_custom.engine.switches import SAMPLING, apply_switches
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.browsing import BrowsedSample
 
@@ -26,7 +27,8 @@ def browse(
     """Load the first samples of a training, or samples of a validation or test set.
 
     Args:
-        config: with the loader of the split; the data preprocessor of its model is applied.
+        config: with the loader of the split; the data preprocessor of its model is applied. Keys
+            that say how samples are drawn are put into effect in it.
         split: ``'train'``, ``'val'`` or ``'test'``.
         num: how many, at most one pass.
         seed: of the training; of the choice of pictures in the other splits.
@@ -43,6 +45,8 @@ def browse(
             f'{", ".join(name for name in SPLITS if config.get(f"{name}_dataloader"))}'
         )
     register_all()
+    if split == 'train':
+        apply_switches(config, SAMPLING)
     description = config[f'{split}_dataloader'].dataset
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE):
         dataset = SeededDataset({'_scope_': SCOPE, **description})
@@ -67,7 +71,7 @@ def browse(
             )
         )
     facts = dict(dataset_metainfo(description)) | dict(dataset.metainfo)
-    name = f'{_type_name(description)} {split}'
+    name = f'{_described(description)} {split}'
     return samples, {**facts, 'name': name, 'size': len(dataset)}
 
 
@@ -135,6 +139,13 @@ def _preprocessor(config: Config) -> dict:
     if found is None:
         found = {**PREPROCESSOR, 'size': config.get('crop_size')}
     return {'_scope_': SCOPE, **found}
+
+
+def _described(dataset: Mapping) -> str:
+    """Names of a data set and of those inside it."""
+    inner = dataset.get('datasets') or [dataset[key] for key in ('dataset',) if key in dataset]
+    names = ', '.join(dict.fromkeys(map(_described, inner)))
+    return f'{_type_name(dataset)} of {names}' if names else _type_name(dataset)
 
 
 def _type_name(config: Mapping) -> str:

@@ -5,7 +5,7 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,21 @@ from mmseg_custom.messages import did_you_mean
 LOGGERS = ('tensorboard', 'wandb', 'mlflow')
 
 
-def apply_switches(config: Config) -> None:
-    """Apply every key of :data:`SWITCHES`; ``None`` and ``False`` switch nothing on.
+def apply_switches(config: Config, keys: Iterable[str] | None = None) -> None:
+    """Apply keys of :data:`SWITCHES`; ``None`` and ``False`` switch nothing on.
 
     Args:
         config: with ``work_dir``; changed in place.
+        keys: which; all where None. :data:`SAMPLING` says what is drawn from the data.
 
     Raises:
         ValueError: the value of a key is wrong.
         ModuleNotFoundError: a logger's package is not installed.
     """
-    for key, apply in SWITCHES.items():
+    for key in SWITCHES if keys is None else keys:
         value = config.pop(key, None)
         if value is not None and value is not False:
-            apply(config, value)
+            SWITCHES[key](config, value)
 
 
 def add_hook(config: Config, name: str, **arguments) -> None:
@@ -132,3 +133,4 @@ SWITCHES: dict[str, Callable[[Config, Any], None]] = {
     'loggers': _log_to,
     'rare_class_sampling': _draw_rare_classes,
 }
+SAMPLING = ('class_balanced_sampling', 'rare_class_sampling')

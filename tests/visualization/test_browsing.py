@@ -155,11 +155,17 @@ def test_other_channels_and_ranges():
     assert grey[0].tolist() == [[7] * 3, [250] * 3]
 
 
-def test_the_tool(tmp_path, capsys):
+def test_the_tool(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('MMSEG_CUSTOM_CACHE', str(tmp_path / 'cache'))
     root = folder(tmp_path / 'data', count=2)
     options = ['--num', '2', '--cfg-options', 'crop_size=(32,64)']
     for name in ('a.png', 'b.html'):
         tool.main([str(root), '--out', str(tmp_path / name), *options])
+    drawn = '+rare_class_sampling={"min_pixels": 9}'
+    tool.main([str(root), '--out', str(tmp_path / 'c.html'), *options, drawn])
+    assert 'RareClassDataset of FolderDataset train: 2 of 2' in (tmp_path / 'c.html').read_text(
+        encoding='utf-8'
+    )
     assert '2 samples are in' in capsys.readouterr().out
     assert Image.open(tmp_path / 'a.png').size[0] > 1000
     assert (tmp_path / 'b.html').read_text(encoding='utf-8').count('<section>') == 2
