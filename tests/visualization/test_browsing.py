@@ -163,9 +163,8 @@ def test_the_tool(tmp_path, capsys, monkeypatch):
         tool.main([str(root), '--out', str(tmp_path / name), *options])
     drawn = '+rare_class_sampling={"min_pixels": 9}'
     tool.main([str(root), '--out', str(tmp_path / 'c.html'), *options, drawn])
-    assert 'RareClassDataset of FolderDataset train: 2 of 2' in (tmp_path / 'c.html').read_text(
-        encoding='utf-8'
-    )
+    page = (tmp_path / 'c.html').read_text(encoding='utf-8')
+    assert 'RareClassDataset of FolderDataset train: 2 of 2' in page
     assert '2 samples are in' in capsys.readouterr().out
     assert Image.open(tmp_path / 'a.png').size[0] > 1000
     assert (tmp_path / 'b.html').read_text(encoding='utf-8').count('<section>') == 2
