@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmseg_custom.engine.automatic_weights import drop_automatic_weights
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
@@ -203,6 +204,7 @@ def test(
         raise ValueError('--out and --show-dir write class maps, which a classifier does not have')
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
+    drop_automatic_weights(config.model)
     for key in TRAINING_KEYS:
         config.pop(key, None)
     # A checkpoint's `state_dict` is the average already; EMAHook would load another model with it.

@@ -18,6 +18,7 @@ from mmengine.registry import DefaultScope
 from mmseg_custom.checkpoints.formats.description import Description
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.engine.automatic_weights import drop_automatic_weights
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
@@ -168,6 +169,7 @@ def in_scope(config: Config):
 def _build(config: Config, num_classes: int) -> torch.nn.Module:
     """Build the config's model; heads that leave ``num_classes`` open get the checkpoint's."""
     drop_pretrained(config)
+    drop_automatic_weights(config.model)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
     for _, head in heads(config.model):
