@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -255,11 +256,21 @@ class Inferencer:
         is_tiff = isinstance(picture, str | os.PathLike) and name.lower().endswith(TIFF_SUFFIXES)
         georeference = read_georeference(picture) if is_tiff else None
         read = time.perf_counter()
-        packed = self._prepare({'img': np.ascontiguousarray(image[..., ::-1])})
+        packed = self._prepared(name, image)
         with self._lock:
             self.seconds['read'] += read - start
             self.seconds['prepare'] += time.perf_counter() - read
         return _Loaded(name, image, packed, georeference)
+
+    def _prepared(self, name: str, image: np.ndarray) -> dict:
+        try:
+            return self._prepare({'img': np.ascontiguousarray(image[..., ::-1])})
+        except (cv2.error, AssertionError, ZeroDivisionError) as error:
+            height, width = image.shape[:2]
+            raise ValueError(
+                f'{name} of {width}x{height} pixels does not go through the test pipeline '
+                f'({type(error).__name__}: {error}); pad it or cut it first'
+            ) from error
 
     def _array(self, picture: Source, channel_order: str) -> np.ndarray:
         if isinstance(picture, Image.Image):

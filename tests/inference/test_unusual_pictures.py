@@ -1,0 +1,66 @@
+"""Pictures of every sort in one folder: each is predicted as it looks, or named with a reason."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+RESIZE = "{'type':'Resize','scale':(2048,64),'keep_ratio':True}"
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A photograph-like picture in many forms, and files that are no pictures."""
+    folder = tmp_path_factory.mktemp('unusual')
+    small = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(small).resize((96, 64), Image.Resampling.BICUBIC)
+    picture.save(folder / 'plain.png')
+    grey = picture.convert('L')
+    grey.save(folder / 'grey.png')
+    grey.convert('RGB').save(folder / 'grey_as_rgb.png')
+    picture.convert('RGBA').save(folder / 'alpha.png')
+    picture.quantize(256).save(folder / 'palette.png')
+    picture.quantize(256).convert('RGB').save(folder / 'palette_as_rgb.png')
+    deep = np.asarray(grey).astype(np.uint16) * 256
+    Image.fromarray(deep).save(folder / 'deep.png')
+    picture.convert('CMYK').save(folder / 'cmyk.jpg', quality=100, subsampling=0)
+    picture.convert('CMYK').convert('RGB').save(folder / 'cmyk_as_rgb.png')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    picture.save(folder / 'turned.jpg', quality=100, subsampling=0, exif=exif)
+    picture.transpose(Image.Transpose.ROTATE_270).save(folder / 'turned_as_seen.png')
+    Image.fromarray(np.full((1, 1, 3), 90, np.uint8)).save(folder / 'one.png')
+    Image.fromarray(np.full((10, 50_000, 3), 90, np.uint8)).save(folder / 'long.png')
+    (folder / 'empty.png').touch()
+    (folder / 'text.jpg').write_text('no picture')
+    content = (folder / 'turned.jpg').read_bytes()
+    (folder / 'cut.jpg').write_bytes(content[:60])
+    return folder
+
+
+def test_a_batch_of_unusual_pictures(run_tool, config_path, checkpoint_path, folder, tmp_path):
+    out = tmp_path / 'out'
+    pipeline = f"test_dataloader.dataset.pipeline=[{{'type':'LoadImageFromFile'}},{RESIZE},"
+    run = run_tool(
+        *('predict.py', config_path, checkpoint_path, folder, '--out-dir', out, '--save', 'mask'),
+        *('--device', 'cpu', '--batch-size', '4'),
+        *('--cfg-options', pipeline + "{'type':'PackSegInputs'}]"),
+    )
+    assert run.returncode == 1, run.stderr
+    left_out = run.stderr.partition('pictures were left out:')[2]
+    for name in ('empty.png (0 bytes)', 'text.jpg (10 bytes)', 'cut.jpg (60 bytes)'):
+        assert f'{folder}/{name} is not a readable picture' in left_out
+    assert f'{folder}/long.png of 50000x10 pixels does not go through' in left_out
+    assert len(left_out.splitlines()) == 5 and 'Traceback' not in run.stderr
+
+    def labels(name):
+        return np.asarray(Image.open(out / f'{name}_classes.png'))
+
+    assert labels('one').shape == (1, 1)
+    np.testing.assert_array_equal(labels('alpha'), labels('plain'))
+    np.testing.assert_array_equal(labels('grey'), labels('grey_as_rgb'))
+    np.testing.assert_array_equal(labels('deep'), labels('grey_as_rgb'))
+    np.testing.assert_array_equal(labels('palette'), labels('palette_as_rgb'))
+    for name in ('cmyk', 'turned'):
+        other = {'cmyk': 'cmyk_as_rgb', 'turned': 'turned_as_seen'}[name]
+        assert labels(name).shape == labels(other).shape
+        assert (labels(name) == labels(other)).mean() > 0.9, name
