@@ -276,7 +276,9 @@ def test_colours_of_the_labels_are_those_of_the_classes(folder):
             {'classes': CLASSES},
             [0, 1, 3, 3, 7, 255],
             r'd.png holds 3 in 16 pixels, 7 in 8 pixels, but the 3 classes are 0-2 in the files '
-            r"and 255 is ignored; .*'labels: \{background: 0, cell: 1, debris: 2\}'",
+            r'and 255 is ignored; add the class, set ignore_index: 3, or write in .*dataset.yaml '
+            r"what each value is, e.g. 'labels: \{ignore: \[3, 7, 255\], background: 0, cell: 1, "
+            r"debris: 2\}'",
         ),
         (
             {'classes': CLASSES},
