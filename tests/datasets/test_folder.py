@@ -257,6 +257,11 @@ def test_labels_in_the_config(folder):
     dataset = FolderDataset(str(folder), pipeline=LOAD, metainfo={'labels': labels})
     assert dataset.metainfo['classes'] == CLASSES
     np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize([0, 255, 2, 255], (6, 8)))
+    write_mask(folder / 'masks/train/a.png', [5])
+    with pytest.raises(
+        ValueError, match=r'a.png holds 5 in 48 pixels, which labels of metainfo do'
+    ):
+        FolderDataset(str(folder), pipeline=LOAD, metainfo={'labels': labels})[0]
     write_yaml(folder, labels=labels)
     with pytest.raises(ValueError, match='metainfo and .*dataset.yaml both have labels; give'):
         FolderDataset(str(folder), metainfo={'labels': labels})
