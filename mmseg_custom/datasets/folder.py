@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from mmseg_custom.datasets.annotations import AnnotationSource, detect, find_yaml
 from mmseg_custom.datasets.paired import IGNORE_INDEX, PairedDataset
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.messages import did_you_mean
@@ -117,6 +118,26 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
     return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
 
 
+def find_annotations(
+    data_root: str | Path | None, split: str, metainfo: Mapping | None = None
+) -> AnnotationSource | None:
+    """Look for annotations in place of mask files, with the classes of config or ``dataset.yaml``.
+
+    Returns:
+        :func:`mmseg_custom.datasets.annotations.detect`'s answer.
+    """
+    classes = (metainfo or {}).get('classes')
+    if classes is None and _has_own_yaml(data_root):
+        classes = read_dataset_yaml(data_root).get('classes')
+    return detect(data_root, split, classes)
+
+
+def _has_own_yaml(data_root: str | Path | None) -> bool:
+    """Whether there is a ``dataset.yaml``, and not one of Ultralytics."""
+    path = Path(data_root or '') / YAML_NAME
+    return data_root is not None and path.is_file() and find_yaml(path.parent) != path
+
+
 def _described(value) -> str:
     return 'nothing' if value is None else f'{type(value).__name__} {value!r}'
 
@@ -197,6 +218,9 @@ def _is_byte(value) -> bool:
 class FolderDataset(PairedDataset):
     """A folder of your own: ``images/<split>``, ``masks/<split>`` and ``dataset.yaml``.
 
+    Annotations of Ultralytics, COCO and LabelMe are accepted in place of ``masks``; see
+    :func:`mmseg_custom.datasets.annotations.detect`.
+
     A mask is a single-channel 8-bit PNG with the image's stem whose values are indices into
     ``classes``; pixels with the ignore value (255, or ``ignore_index`` of the file) are left out
     of loss and metrics, and reach the pipeline as 255.
@@ -217,7 +241,11 @@ class FolderDataset(PairedDataset):
     ) -> None:
         if 'ignore_index' in kwargs:
             metainfo = {**(metainfo or {}), 'ignore_index': kwargs.pop('ignore_index')}
-        facts = self.metainfo_from_config({'data_root': data_root, 'metainfo': metainfo})
+        facts = self.metainfo_from_config(
+            {'data_root': data_root, 'split': split, 'metainfo': metainfo}
+        )
+        self.mask_reader = None
+        self.may_be_annotated = kwargs.get('with_masks', True) and not kwargs.get('data_prefix')
         super().__init__(
             data_root,
             split,
@@ -229,4 +257,32 @@ class FolderDataset(PairedDataset):
     @classmethod
     def metainfo_from_config(cls, dataset: Mapping) -> dict:
         """Return :func:`folder_metainfo` of a data set's config, without building it."""
-        return folder_metainfo(dataset.get('data_root'), dataset.get('metainfo'))
+        root, metainfo = dataset.get('data_root'), dataset.get('metainfo')
+        source = find_annotations(root, dataset.get('split', 'train'), metainfo)
+        if source is None:
+            return folder_metainfo(root, metainfo)
+        own_root = root if _has_own_yaml(root) else None
+        return folder_metainfo(own_root, {**(metainfo or {}), 'classes': source.classes})
+
+    def load_data_list(self) -> list[dict]:
+        """List the samples; those of annotations have ``annotation`` for ``mask_reader``."""
+        source = None
+        if self.may_be_annotated:
+            classes = {'classes': self._metainfo['classes']}
+            source = find_annotations(self.data_root, self.split, classes)
+        if source is None:
+            return super().load_data_list()
+        self.mask_reader = source.reader
+        shared = {
+            'label_map': self.label_map,
+            'reduce_zero_label': self.reduce_zero_label,
+            'seg_fields': [],
+        }
+        return [{**shared, **sample} for sample in source.samples]
+
+    def get_data_info(self, index: int) -> dict:
+        """Return a sample; one with ``annotation`` gets the reader of its label map, too."""
+        sample = super().get_data_info(index)
+        if 'annotation' in sample:
+            sample['mask_reader'] = self.mask_reader
+        return sample
