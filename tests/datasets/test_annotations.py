@@ -22,12 +22,13 @@ from annotation_files import (
 from matplotlib.path import Path as Outline
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
-from pycocotools import mask as coco_masks
 
 from mmseg_custom.datasets import FolderDataset
 from mmseg_custom.datasets.annotations import detect
 from mmseg_custom.datasets.annotations.rasterising import circle, decode_rle, fill_polygon
 from mmseg_custom.registry import SCOPE
+
+coco_masks = pytest.importorskip('pycocotools.mask')
 
 
 def label_maps(dataset) -> list[np.ndarray]:

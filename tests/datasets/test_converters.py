@@ -11,14 +11,17 @@ from annotation_files import (
     labelme_shape,
     points,
     square,
+    write_ade20k,
     write_coco,
     write_labelme,
+    write_labels,
+    write_pascal_context,
     write_picture,
     write_text,
+    write_voc_and_sbd,
 )
 from mmseg.datasets import ADE20KDataset, PascalContextDataset
 from PIL import Image
-from scipy.io import savemat
 from tool_modules import load_tool
 
 from mmseg_custom.datasets import FolderDataset
@@ -36,15 +39,10 @@ def read(path) -> np.ndarray:
     return np.array(Image.open(path))
 
 
-def write(path, labels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(labels, np.uint8)).save(path)
-
-
 def test_cityscapes_ids(tmp_path, capsys):
     """The ids of cityscapesScripts: 0-33, and 255 for -1."""
     labels = [*range(34), 255]
-    write(tmp_path / 'gtFine/val/x/x_gtFine_labelIds.png', [labels])
+    write_labels(tmp_path / 'gtFine/val/x/x_gtFine_labelIds.png', [labels])
     run('cityscapes', tmp_path)
     trained = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11}
     trained.update({25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18})
@@ -59,8 +57,8 @@ def test_cityscapes_ids(tmp_path, capsys):
 
 def test_files_that_fail_end_the_tool_with_status_1(tmp_path, capsys):
     good, bad = (tmp_path / f'gtFine/val/{name}_gtFine_labelIds.png' for name in 'gb')
-    write(good, [[7]])
-    write(bad, [[7, 40, 40]])
+    write_labels(good, [[7]])
+    write_labels(bad, [[7, 40, 40]])
     damaged = bad.with_name('d_gtFine_labelIds.png')
     damaged.write_bytes(good.read_bytes()[:30])
     with pytest.raises(SystemExit) as caught:
@@ -87,20 +85,7 @@ def test_cityscapes_pictures(shared_data, tmp_path):
 
 @pytest.fixture
 def voc(tmp_path):
-    """VOC with one picture for training and one for validation; SBD with these and two more."""
-    lists = tmp_path / 'VOCdevkit/VOC2012/ImageSets/Segmentation'
-    write_text(lists / 'train.txt', '2007_1\n')
-    write_text(lists / 'val.txt', '2007_2\n')
-    for index in (1, 2):
-        write(lists.parents[1] / f'SegmentationClass/2007_{index}.png', [[0, 255, index]])
-    sbd = tmp_path / 'SBD/dataset'
-    write_text(sbd / 'train.txt', '2007_1\n2008_3\n')
-    write_text(sbd / 'val.txt', '2007_2\n2008_4\n')
-    (sbd / 'cls').mkdir()
-    for name in ('2007_1', '2007_2', '2008_3', '2008_4'):
-        labels = np.array([[20, int(name[-1])], [0, 0]], np.uint8)
-        savemat(sbd / f'cls/{name}.mat', {'GTcls': {'Segmentation': labels, 'Boundaries': [0]}})
-    return lists.parents[1]
+    return write_voc_and_sbd(tmp_path)
 
 
 def test_voc_aug(voc):
@@ -125,13 +110,7 @@ def test_voc_aug(voc):
 
 
 def test_pascal_context(tmp_path):
-    voc = tmp_path / 'VOCdevkit/VOC2010'
-    write_text(voc / 'ImageSets/Main/train.txt', '2008_1\n2008_9\n')
-    write_text(voc / 'ImageSets/Main/val.txt', '2008_2\n')
-    (tmp_path / 'trainval').mkdir()
-    labels = np.array([[0, 2, 9, 10], [284, 368, 458, 459]], np.uint16)
-    for name in ('2008_1', '2008_2'):
-        savemat(tmp_path / f'trainval/{name}.mat', {'LabelMap': labels})
+    voc = write_pascal_context(tmp_path)
     run('pascal_context', voc.parent, tmp_path / 'trainval')
     classes = PascalContextDataset.METAINFO['classes']
     index = classes.index
@@ -190,7 +169,7 @@ car: '#0000ff'
 def test_colours(tmp_path):
     write_text(tmp_path / 'colours.yaml', COLOURS)
     pixels = [[[70, 130, 180], [128, 64, 128], [1, 2, 3]], [[0, 0, 0], [0, 0, 255], [0, 0, 255]]]
-    write(tmp_path / 'rgb/day/a.png', pixels)
+    write_labels(tmp_path / 'rgb/day/a.png', pixels)
     palette = Image.fromarray(np.array([[1, 0]], np.uint8), 'P')
     palette.putpalette([0, 0, 255, 128, 64, 128])
     palette.save(tmp_path / 'rgb/b.png')
@@ -208,7 +187,7 @@ def test_colours(tmp_path):
 
 def test_unknown_colours(tmp_path):
     write_text(tmp_path / 'colours.json', json.dumps([[0, 0, 0], '#ffffff']))
-    write(tmp_path / 'rgb/a.png', [[[0, 0, 0], [9, 0, 0], [7, 7, 7], [7, 7, 7]]])
+    write_labels(tmp_path / 'rgb/a.png', [[[0, 0, 0], [9, 0, 0], [7, 7, 7], [7, 7, 7]]])
     result = convert_colours(
         tmp_path / 'rgb', tmp_path / 'masks', tmp_path / 'colours.json', workers=1
     )
@@ -261,21 +240,10 @@ def test_names_of_ade20k():
     assert {name: classes[class_of_name(name)] for name in expected} == expected
 
 
-def ade20k_picture(root, names: dict[int, str], labels: np.ndarray):
-    """Write a picture of the full ADE20K whose pixels have indices of names."""
-    folder = root / 'images/ADE/training/urban/street'
-    write_picture(folder / 'ADE_train_1.jpg', labels.shape)
-    coded = np.stack([labels // 256 * 10, labels % 256, labels * 0], -1)
-    write(folder / 'ADE_train_1_seg.png', coded)
-    objects = [{'name_ndx': index, 'name': name} for index, name in names.items()]
-    content = json.dumps({'annotation': {'object': objects, 'scene': 'é'}}, ensure_ascii=False)
-    (folder / 'ADE_train_1.json').write_bytes(content.encode('latin-1'))
-
-
 def test_ade20k(tmp_path):
     names = {2978: 'wall', 3055: 'windowpane, window', 11: 'umbrella'}
     labels = np.kron(np.array([[2978, 3055], [11, 0]]), np.ones((8, 8), int))
-    ade20k_picture(tmp_path / 'full', names, labels)
+    write_ade20k(tmp_path / 'full', names, labels)
     run('ade20k_full', tmp_path / 'full', tmp_path / 'to', '--short-side', 8)
     expected = np.kron([[1, 9], [0, 0]], np.ones((4, 4), int))
     found = read(tmp_path / 'to/annotations/training/ADE_train_1.png')
@@ -294,7 +262,7 @@ def test_ade20k(tmp_path):
     with pytest.raises(ValueError, match=r'map.txt: the first numbers are not classes 1 to 150'):
         run('ade20k_full', tmp_path / 'full', tmp_path / 'to', *options)
     del names[11]
-    ade20k_picture(tmp_path / 'full', names, labels)
+    write_ade20k(tmp_path / 'full', names, labels)
     result = convert_ade20k(tmp_path / 'full', tmp_path / 'to', workers=1)
     assert (
         'has the index 11 (64 pixels), which ADE_train_1.json does not name' in result.failures[0]

@@ -140,14 +140,13 @@ def test_a_line_torn_by_a_kill_is_no_line(folders):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('workers', [1, 2])
-def test_a_killed_run_goes_on_where_it_was(folders, tmp_path, workers):
+def test_a_killed_run_goes_on_where_it_was(folders, tmp_path):
     source, target = folders
     for index in range(20):
         (source / f'file{index}').write_text('x' * 10)
     script = tmp_path / 'killed.py'
     script.write_text(KILLED)
-    command = [sys.executable, str(script), str(source), str(target), str(workers)]
+    command = [sys.executable, str(script), str(source), str(target), '2']
     process = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 120
     while sum(1 for _ in target.glob('file*')) < 4:
@@ -160,7 +159,7 @@ def test_a_killed_run_goes_on_where_it_was(folders, tmp_path, workers):
     assert all(path.read_bytes() == (source / path.name).read_bytes() for path in target.glob('f*'))
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # At most the files that were just being written are made twice.
-    assert 23 - len(done) <= int(output) <= 23 - len(done) + workers
+    assert 23 - len(done) <= int(output) <= 25 - len(done)
     kept = [name for name, inode in done.items() if (target / name).stat().st_ino == inode]
     assert len(kept) == 23 - int(output)
     assert len(list(target.glob('[a-z]*'))) == 23

@@ -50,9 +50,10 @@ def fill_polygon(points: np.ndarray, size: tuple[int, int]) -> Region:
     crossing = start[side, 0] + (row - start[side, 1]) * slope[:, 0] / slope[:, 1]
     column = np.ceil(crossing).clip(left, right).astype(int) - left
     places = (row - top) * (num_columns + 1) + column
-    toggles = np.bincount(places, minlength=num_rows * (num_columns + 1)) & 1
-    inside = np.bitwise_xor.accumulate(toggles.reshape(num_rows, num_columns + 1), axis=1)
-    return top, left, inside[:, :-1].astype(bool)
+    # Every row is crossed an even number of times, so that the rows can follow each other.
+    bounds = np.concatenate([[0], np.sort(places), [num_rows * (num_columns + 1)]])
+    inside = np.repeat(np.arange(len(bounds) - 1) % 2 == 1, np.diff(bounds))
+    return top, left, inside.reshape(num_rows, num_columns + 1)[:, :-1]
 
 
 def fill_polygons(polygons: list[np.ndarray], size: tuple[int, int]) -> Region:

@@ -1,4 +1,4 @@
-"""Small data sets in the formats of annotation tools."""
+"""Small data sets in the formats of annotation tools, and as their owners publish them."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
+from PIL import Image
 
 SIZE = (24, 32)
 
@@ -18,6 +19,12 @@ def write_picture(path: Path, size=SIZE):
 def write_text(path: Path, text: str):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding='utf-8')
+
+
+def write_labels(path: Path, labels):
+    """Write (H, W) indices or (H, W, 3) RGB."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(labels, np.uint8)).save(path)
 
 
 def write_yolo(root: Path, labels: dict[str, str | None], **keys):
@@ -83,3 +90,47 @@ def boxes(*entries: tuple[int, tuple[int, int, int, int]], fill=0, size=SIZE) ->
     for index, (left, top, right, bottom) in entries:
         labels[top:bottom, left:right] = index
     return labels
+
+
+def write_voc_and_sbd(root: Path) -> Path:
+    """VOC with one picture for training and one for validation; SBD with these and two more."""
+    from scipy.io import savemat
+
+    lists = root / 'VOCdevkit/VOC2012/ImageSets/Segmentation'
+    write_text(lists / 'train.txt', '2007_1\n')
+    write_text(lists / 'val.txt', '2007_2\n')
+    for index in (1, 2):
+        write_labels(lists.parents[1] / f'SegmentationClass/2007_{index}.png', [[0, 255, index]])
+    sbd = root / 'SBD/dataset'
+    write_text(sbd / 'train.txt', '2007_1\n2008_3\n')
+    write_text(sbd / 'val.txt', '2007_2\n2008_4\n')
+    (sbd / 'cls').mkdir()
+    for name in ('2007_1', '2007_2', '2008_3', '2008_4'):
+        labels = np.array([[20, int(name[-1])], [0, 0]], np.uint8)
+        savemat(sbd / f'cls/{name}.mat', {'GTcls': {'Segmentation': labels, 'Boundaries': [0]}})
+    return lists.parents[1]
+
+
+def write_pascal_context(root: Path) -> Path:
+    """Two label maps in VOC 2010; its list of training pictures has one more name."""
+    from scipy.io import savemat
+
+    voc = root / 'VOCdevkit/VOC2010'
+    write_text(voc / 'ImageSets/Main/train.txt', '2008_1\n2008_9\n')
+    write_text(voc / 'ImageSets/Main/val.txt', '2008_2\n')
+    (root / 'trainval').mkdir()
+    labels = np.array([[0, 2, 9, 10], [284, 368, 458, 459]], np.uint16)
+    for name in ('2008_1', '2008_2'):
+        savemat(root / f'trainval/{name}.mat', {'LabelMap': labels})
+    return voc
+
+
+def write_ade20k(root: Path, names: dict[int, str], labels: np.ndarray):
+    """Write a picture of the full ADE20K whose pixels have indices of names."""
+    folder = root / 'images/ADE/training/urban/street'
+    write_picture(folder / 'ADE_train_1.jpg', labels.shape)
+    coded = np.stack([labels // 256 * 10, labels % 256, labels * 0], -1)
+    write_labels(folder / 'ADE_train_1_seg.png', coded)
+    objects = [{'name_ndx': index, 'name': name} for index, name in names.items()]
+    content = json.dumps({'annotation': {'object': objects, 'scene': 'é'}}, ensure_ascii=False)
+    (folder / 'ADE_train_1.json').write_bytes(content.encode('latin-1'))
