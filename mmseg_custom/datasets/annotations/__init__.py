@@ -6,9 +6,18 @@ from pathlib import Path
 from mmseg_custom.datasets.annotations.coco import find_coco, read_coco
 from mmseg_custom.datasets.annotations.labelme import FOLDERS, find_labelme, read_labelme
 from mmseg_custom.datasets.annotations.source import AnnotationSource, ClassNames, ObjectReader
-from mmseg_custom.datasets.annotations.ultralytics import SPLITS, find_yaml, read_ultralytics
+from mmseg_custom.datasets.annotations.ultralytics import (
+    SPLITS,
+    find_yaml,
+    is_foreign,
+    read_ultralytics,
+)
 
-__all__ = ['AnnotationSource', 'ClassNames', 'ObjectReader', 'detect', 'find_yaml']
+__all__ = ['AnnotationSource', 'ClassNames', 'ObjectReader', 'detect', 'is_foreign']
+
+
+# Where masks lie; annotations beside them are what they were made from.
+MASK_FOLDERS = ('masks/{split}', 'annotations/{split}', '{split}/masks', 'masks')
 
 
 def detect(
@@ -17,7 +26,7 @@ def detect(
     """Find annotations that are not ``masks/<split>``.
 
     Looked for in this order: the YAML of an Ultralytics data set; COCO's JSON of the split;
-    LabelMe's JSON beside the pictures. A folder ``masks/<split>`` goes before the last two.
+    LabelMe's JSON beside the pictures. A folder of masks goes before the last two.
 
     Args:
         root: the data set's folder.
@@ -37,7 +46,7 @@ def detect(
     description = find_yaml(root)
     if description is not None:
         return read_ultralytics(description, split, classes)
-    if (root / 'masks' / split).is_dir():
+    if any((root / name.format(split=split)).is_dir() for name in MASK_FOLDERS):
         return None
     path = find_coco(root, split)
     if path is not None:

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from mmseg_custom.datasets.annotations.rasterising import draw_objects
-from mmseg_custom.datasets.paired import IGNORE_INDEX
+from mmseg_custom.datasets.label_map import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 
 BACKGROUND = 'background'
@@ -79,12 +79,12 @@ class AnnotationSource:
     Args:
         classes: names in index order.
         list_samples: called once, when ``samples`` is asked for.
-        reader: draws the label map of a sample; None where samples name mask files.
+        reader: gives the label map of a sample, (H, W) uint8.
     """
 
     classes: tuple[str, ...]
     list_samples: Callable[[], list[dict]] = field(repr=False)
-    reader: ObjectReader | None = None
+    reader: Callable[[dict], np.ndarray]
 
     @cached_property
     def samples(self) -> list[dict]:

@@ -22,7 +22,8 @@ from mmseg_custom.datasets.annotations.source import (
     warn_outside,
 )
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem, first_names
-from mmseg_custom.datasets.paired import IGNORE_INDEX
+from mmseg_custom.datasets.label_map import IGNORE_INDEX, LabelMap
+from mmseg_custom.datasets.mask_reader import MaskReader
 
 SPLITS = ('train', 'val', 'test')
 MASK_SUFFIXES = ('.png', '.bmp', '.tif', '.tiff')
@@ -35,7 +36,7 @@ def find_yaml(root: Path) -> Path | None:
         ValueError: there are several.
     """
     paths = sorted(path for path in root.iterdir() if path.suffix.lower() in ('.yaml', '.yml'))
-    found = [path for path in paths if _is_description(path)]
+    found = [path for path in paths if is_foreign(path)]
     if len(found) > 1:
         raise ValueError(
             f'{root} has several data set files: {first_names([p.name for p in found])}; expected '
@@ -44,9 +45,10 @@ def find_yaml(root: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _is_description(path: Path) -> bool:
+def is_foreign(path: Path) -> bool:
+    """Whether a YAML describes a data set of Ultralytics."""
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.safe_load(path.read_text(encoding='utf-8')) if path.is_file() else None
     except (yaml.YAMLError, UnicodeDecodeError):
         # Whoever needs this file says what is wrong with it.
         return False
@@ -81,9 +83,11 @@ def read_ultralytics(
                 f'{path} has the classes {names} but {list(classes)} are asked for; masks hold '
                 'indices, leave classes out'
             )
-        mapping = _label_mapping(content.get('label_mapping') or {}, names, path)
+        values = _label_mapping(content.get('label_mapping') or {}, names, path)
         return AnnotationSource(
-            tuple(names), lambda: _masked(path, content, split, str(content['masks_dir']), mapping)
+            tuple(names),
+            lambda: _masked(path, content, split, str(content['masks_dir'])),
+            MaskReader(LabelMap(tuple(names), values)),
         )
     numbered = ClassNames.of(names, classes, str(path))
     indices = [numbered.indices[name] for name in names]
@@ -110,17 +114,18 @@ def _names(names: object, path: Path) -> list[str]:
     return names
 
 
-def _label_mapping(mapping: Mapping, names: Sequence[str], path: Path) -> dict[int, int] | None:
-    """Read ``label_mapping``: value in the masks to class id or ``ignore_label``."""
-    ids = {}
+def _label_mapping(mapping: Mapping, names: Sequence[str], path: Path) -> tuple:
+    """Read ``label_mapping``: pairs of a mask's value and a class id or 255."""
+    ids = {**{index: index for index in range(len(names))}, IGNORE_INDEX: IGNORE_INDEX}
     for value, target in mapping.items():
-        ids[value] = IGNORE_INDEX if target in ('ignore_label', IGNORE_INDEX) else target
-        if ids[value] != IGNORE_INDEX and ids[value] not in range(len(names)):
+        ids[value] = IGNORE_INDEX if target == 'ignore_label' else target
+        if ids[value] not in (*range(len(names)), IGNORE_INDEX):
             raise ValueError(
                 f'{path}: label_mapping has {value}: {target}; expected 0 to {len(names) - 1} or '
                 'ignore_label'
             )
-    return ids or None
+    # -1 occurs in mappings, but not in masks.
+    return tuple((value, index) for value, index in ids.items() if value >= 0)
 
 
 def _pictures(path: Path, content: Mapping, split: str) -> list[tuple[Path, Path, str]]:
@@ -170,7 +175,7 @@ def _beside(folder: Path, word: str, path: Path) -> Path:
     return Path(*parts)
 
 
-def _masked(path: Path, content: Mapping, split: str, masks_dir: str, mapping) -> list[dict]:
+def _masked(path: Path, content: Mapping, split: str, masks_dir: str) -> list[dict]:
     """List pictures with their mask files."""
     samples, missing = [], []
     pictures = _pictures(path, content, split)
@@ -179,8 +184,7 @@ def _masked(path: Path, content: Mapping, split: str, masks_dir: str, mapping) -
         mask = next((m for s in MASK_SUFFIXES if (m := masks / f'{stem}{s}').is_file()), None)
         if mask is None:
             missing.append(f'{masks / stem}.png')
-        sample = {'img_path': str(picture), 'seg_map_path': str(mask)}
-        samples.append(sample if mapping is None else {**sample, 'label_map': mapping})
+        samples.append({'img_path': str(picture), 'seg_map_path': str(mask)})
     if missing:
         raise FileNotFoundError(
             f'{len(missing)} of {len(pictures)} pictures of {path} have no mask: expected '
