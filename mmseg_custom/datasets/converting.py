@@ -221,6 +221,8 @@ def _run(
             'a worker was killed, perhaps for want of memory; the same command goes on where it '
             f'was, try --workers {max(1, workers // 2)}'
         ) from error
+    except KeyboardInterrupt:
+        raise SystemExit('stopped; the same command goes on where it was') from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -319,7 +321,7 @@ def look_up(raw: np.ndarray, table: dict[int, int], path: Path, expected: str) -
     """Replace label values.
 
     Args:
-        raw: (H, W), whole numbers from 0.
+        raw: (H, W), whole numbers 0-65535.
         table: value -> new value, 0-255.
         path: of the file, for the message.
         expected: what the values should be, for the message.
@@ -330,12 +332,16 @@ def look_up(raw: np.ndarray, table: dict[int, int], path: Path, expected: str) -
     Raises:
         ValueError: a value is not in the table.
     """
-    values, counts = np.unique(raw, return_counts=True)
-    for value, count in zip(values.tolist(), counts.tolist()):
+    raw = raw.astype(np.uint16)
+    counts = np.bincount(raw.ravel())
+    places = np.zeros(len(counts), np.uint8)
+    for value in np.flatnonzero(counts).tolist():
         if value not in table:
-            raise ValueError(f'{path} has the value {value} ({count} pixels); expected {expected}')
-    places = np.array([table[value] for value in values.tolist()], np.uint8)
-    return places[np.searchsorted(values, raw)]
+            raise ValueError(
+                f'{path} has the value {value} ({counts[value]} pixels); expected {expected}'
+            )
+        places[value] = table[value]
+    return places[raw]
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -22,6 +22,7 @@ from annotation_files import (
 from matplotlib.path import Path as Outline
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from PIL import Image
 
 from mmseg_custom.datasets import FolderDataset
 from mmseg_custom.datasets.annotations import detect
@@ -29,6 +30,15 @@ from mmseg_custom.datasets.annotations.rasterising import circle, decode_rle, fi
 from mmseg_custom.registry import SCOPE
 
 coco_masks = pytest.importorskip('pycocotools.mask')
+
+
+LOAD = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}]
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        yield
 
 
 def label_maps(dataset) -> list[np.ndarray]:
@@ -115,15 +125,33 @@ def test_pixels_without_object(tmp_path, names, classes, expected, values):
     np.testing.assert_array_equal(label_maps(dataset)[0], half)
 
 
+def test_pictures_that_are_stored_turned(tmp_path):
+    write_yolo(tmp_path, {'a': '0 0 0 0.5 0 0.5 1 0 1'}, names=['cell'])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', SIZE[::-1]).save(tmp_path / 'images/train/a.png', exif=exif)
+    dataset = FolderDataset(str(tmp_path), pipeline=LOAD)
+    half = boxes((1, (0, 0, 12, 32)), size=SIZE[::-1])
+    np.testing.assert_array_equal(label_maps(dataset)[0], half)
+    loaded = dataset[0]
+    assert loaded['img'].shape[:2] == half.shape
+    np.testing.assert_array_equal(loaded['gt_seg_map'], half)
+
+
+def test_what_says_where_masks_are_goes_before_annotations(tmp_path):
+    write_coco(tmp_path, coco_example())
+    write_text(tmp_path / 'dataset.yaml', 'classes: [dog, cat]\nmasks: labels/{split}')
+    with pytest.raises(FileNotFoundError, match=r'labels.train does not exist'):
+        FolderDataset(str(tmp_path))
+
+
 def test_ultralytics_masks(tmp_path):
     mapping = {'label_mapping': {7: 0, 11: 1, 0: 'ignore_label', -1: 'ignore_label'}}
     write_yolo(tmp_path, {'a': None}, masks_dir='labels_png', **mapping)
     write_picture(tmp_path / 'labels_png/train/a.png')
     cv2.imwrite(str(tmp_path / 'labels_png/train/a.png'), boxes((7, (0, 0, 9, 9)), fill=11))
     (tmp_path / 'data.yaml').rename(tmp_path / 'dataset.yaml')
-    pipeline = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}]
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        dataset = FolderDataset(str(tmp_path), pipeline=pipeline)
+    dataset = FolderDataset(str(tmp_path), pipeline=LOAD)
     assert dataset.metainfo['classes'] == ('road', 'car')
     np.testing.assert_array_equal(dataset[0]['gt_seg_map'], boxes((0, (0, 0, 9, 9)), fill=1))
 
@@ -165,6 +193,8 @@ def test_coco(tmp_path):
     first, second = label_maps(dataset)
     np.testing.assert_array_equal(first, COCO_LABELS)
     assert not second.any()
+    loaded = FolderDataset(str(tmp_path), pipeline=LOAD)[0]
+    np.testing.assert_array_equal(loaded['gt_seg_map'], COCO_LABELS)
 
 
 def test_coco_with_the_classes_of_dataset_yaml(tmp_path):
