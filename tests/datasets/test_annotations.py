@@ -209,9 +209,18 @@ def test_coco_with_the_classes_of_dataset_yaml(tmp_path):
         FolderDataset(str(tmp_path))
 
 
+def test_exported_folders_of_coco(tmp_path):
+    path = write_coco(tmp_path, coco_example())
+    (tmp_path / 'images/train').rename(tmp_path / 'valid')
+    path.rename(tmp_path / 'valid/_annotations.coco.json')
+    np.testing.assert_array_equal(label_maps(FolderDataset(str(tmp_path), 'val'))[0], COCO_LABELS)
+
+
 def test_mask_files_go_before_json(tmp_path):
     write_coco(tmp_path, coco_example())
-    (tmp_path / 'masks/train').mkdir(parents=True)
+    (tmp_path / 'labels/train').mkdir(parents=True)
+    assert len(detect(tmp_path, 'train').samples) == 1
+    write_picture(tmp_path / 'labels/train/a.png')
     assert detect(tmp_path, 'train') is None
     assert detect(tmp_path / 'nowhere', 'train') is None
 

@@ -12,12 +12,13 @@ from mmseg_custom.datasets.annotations.ultralytics import (
     is_foreign,
     read_ultralytics,
 )
+from mmseg_custom.datasets.folder_layout import BY_SPLIT, MASK_DIRS
+from mmseg_custom.datasets.suffixes import MASK_SUFFIXES
 
 __all__ = ['AnnotationSource', 'ClassNames', 'ObjectReader', 'detect', 'is_foreign']
 
-
-# Where masks lie; annotations beside them are what they were made from.
-MASK_FOLDERS = ('masks/{split}', 'annotations/{split}', '{split}/masks', 'masks')
+# What exports of annotation tools call a split.
+EXPORTED_SPLITS = {'val': ('valid', 'validation')}
 
 
 def detect(
@@ -46,13 +47,24 @@ def detect(
     description = find_yaml(root)
     if description is not None:
         return read_ultralytics(description, split, classes)
-    if any((root / name.format(split=split)).is_dir() for name in MASK_FOLDERS):
+    if _has_masks(root, split):
         return None
-    path = find_coco(root, split)
-    if path is not None:
-        return read_coco(path, root, split, classes)
-    folder = find_labelme(root, split)
-    if folder is not None:
-        others = [root / name.format(split=other) for other in SPLITS for name in FOLDERS]
-        return read_labelme(folder, classes, [other for other in others if other.is_dir()])
+    for name in (split, *EXPORTED_SPLITS.get(split, ())):
+        path = find_coco(root, name)
+        if path is not None:
+            return read_coco(path, root, name, classes)
+        folder = find_labelme(root, name)
+        if folder is not None:
+            others = [*SPLITS, *(other for names in EXPORTED_SPLITS.values() for other in names)]
+            folders = [
+                root / pattern.format(split=other) for other in others for pattern in FOLDERS
+            ]
+            return read_labelme(folder, classes, [other for other in folders if other.is_dir()])
     return None
+
+
+def _has_masks(root: Path, split: str) -> bool:
+    """Whether a folder of masks is there; annotations beside it are what they were made from."""
+    names = [style.format(name=name, split=split) for style in BY_SPLIT for name in MASK_DIRS]
+    files = (path for name in names for path in (root / name).rglob('*'))
+    return any(path.name.lower().endswith(MASK_SUFFIXES) for path in files)
