@@ -88,6 +88,8 @@ class FolderDataset(PairedDataset):
                 "reduce_zero_label=True beside labels; expected one of them, write 'ignore: 0' "
                 'under labels'
             )
+        in_config = self.labels and 'labels' in (metainfo or {})
+        self._where = 'metainfo' if in_config else str(Path(data_root) / YAML_NAME)
         layout = _layout_keys(given, Path(data_root))
         super().__init__(
             data_root,
@@ -101,7 +103,7 @@ class FolderDataset(PairedDataset):
         )
         self._layout = None if 'data_prefix' in kwargs else FolderLayout(Path(data_root), **layout)
         self._val_share = None
-        self._config = {**config, 'metainfo': {'classes': facts['classes']}}
+        self._config = {**config, 'metainfo': {**(metainfo or {}), 'classes': facts['classes']}}
         self._is_annotated = self.with_masks and find_annotations(self._config) is not None
         if not lazy_init:
             self.full_init()
@@ -117,10 +119,9 @@ class FolderDataset(PairedDataset):
         return folder_metainfo(None if is_foreign(Path(root) / YAML_NAME) else root, metainfo)
 
     def _make_mask_reader(self) -> MaskReader:
-        where = str(Path(self.data_root) / YAML_NAME)
         if self.labels is None:
-            return replace(super()._make_mask_reader(), where=where)
-        return MaskReader(self.labels, declared=True, where=where)
+            return replace(super()._make_mask_reader(), where=self._where)
+        return MaskReader(self.labels, declared=True, where=self._where)
 
     def load_data_list(self) -> list[dict]:
         """List the samples of the split, sorted by name.
