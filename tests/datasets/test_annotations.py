@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import cv2
 import numpy as np
@@ -197,6 +198,15 @@ def test_coco(tmp_path):
     np.testing.assert_array_equal(loaded['gt_seg_map'], COCO_LABELS)
 
 
+def test_only_compressed_run_lengths_need_pycocotools(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    write_coco(tmp_path, [*coco_example()[:2], coco_example()[3]])
+    assert label_maps(FolderDataset(str(tmp_path)))[0].any()
+    write_coco(tmp_path, coco_example())
+    with pytest.raises(ModuleNotFoundError, match=r'need pycocotools; run: pip install pycocot'):
+        FolderDataset(str(tmp_path))
+
+
 def test_coco_with_the_classes_of_dataset_yaml(tmp_path):
     write_coco(tmp_path, coco_example())
     write_text(tmp_path / 'dataset.yaml', 'classes: [dog, cat]\npalette: [[1, 2, 3], [4, 5, 6]]')
@@ -333,6 +343,9 @@ def test_bad_coco_files(tmp_path):
     path = write_coco(tmp_path, [], files=('a.png', 'b.png'))
     (tmp_path / 'images/train/b.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'1 of 2 pictures .* missing: b.png; looked in'):
+        FolderDataset(str(tmp_path))
+    write_coco(tmp_path, [], images=[{'id': 1, 'width': 32}])
+    with pytest.raises(ValueError, match=r"2017.json: image .* has no 'file_name'; expected id, "):
         FolderDataset(str(tmp_path))
     write_text(path, '{"images": [],\n "annotations": [')
     with pytest.raises(ValueError, match=r'2017.json, line 2 is not valid JSON: .*export the'):

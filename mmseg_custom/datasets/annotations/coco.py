@@ -90,9 +90,17 @@ def _categories(path: Path, stamp: tuple) -> tuple[tuple[int, str], ...]:
     """Ids and names; the file is read once for the config and once for the samples."""
     categories = read_json(path, KEYS)['categories']
     for entry in categories:
-        if not isinstance(entry, dict) or not {'id', 'name'} <= set(entry):
-            raise ValueError(f"{path}: category {entry!r}; expected 'id' and 'name'")
+        _check_entry(entry, ('id', 'name'), f'{path}: category')
     return tuple(sorted((entry['id'], str(entry['name'])) for entry in categories))
+
+
+def _check_entry(entry: object, keys: Sequence[str], where: str) -> None:
+    missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+    if missing:
+        raise ValueError(
+            f"{where} {str(entry)[:60]} has no '{missing[0]}'; expected {', '.join(keys)}, export "
+            'the annotations again'
+        )
 
 
 def _picture_folders(root: Path, split: str, image_dir: Path | None) -> list[Path]:
@@ -103,18 +111,21 @@ def _picture_folders(root: Path, split: str, image_dir: Path | None) -> list[Pat
 
 def _samples(path: Path, folders: list[Path], indices: dict) -> list[dict]:
     content = read_json(path, KEYS)
+    for image in content['images']:
+        _check_entry(image, ('id', 'file_name', 'height', 'width'), f'{path}: image')
     images = {image['id']: image for image in content['images']}
     objects, num_outside = defaultdict(list), 0
     for entry in content['annotations']:
+        _check_entry(entry, ('image_id', 'category_id'), f'{path}: annotation')
         where = f'{path}, annotation {entry.get("id")}'
-        image = images.get(entry.get('image_id'))
+        image = images.get(entry['image_id'])
         if image is None:
             raise ValueError(
-                f'{where}: image_id {entry.get("image_id")} is none of the images; export again'
+                f'{where}: image_id {entry["image_id"]} is none of the images; export again'
             )
-        if entry.get('category_id') not in indices:
+        if entry['category_id'] not in indices:
             raise ValueError(
-                f'{where}: category_id {entry.get("category_id")} is none of the categories '
+                f'{where}: category_id {entry["category_id"]} is none of the categories '
                 f'{first_names([str(key) for key in indices])}; add it there'
             )
         shape = as_shape(entry.get('segmentation'), (image['height'], image['width']), where)
