@@ -11,6 +11,7 @@ from mmseg_custom.compat import ignore_upstream_warnings
 from mmseg_custom.messages import did_you_mean
 
 USER_ERRORS = (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError)
+EXIT_FAILED_FILES = 1
 EXIT_USER_ERROR = 2
 
 
@@ -52,6 +53,29 @@ def convert(
 
     weights = convert_file(args.src, args.dst, source, keep_classifier)
     print(describe_conversion(weights, args.dst))
+
+
+def add_conversion_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers``, ``--overwrite`` and ``--traceback``."""
+    parser.add_argument('--workers', '--nproc', type=int, help='processes; by default one per core')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='convert all again, and replace files that something else wrote',
+    )
+    add_traceback_argument(parser)
+
+
+def report_conversion(conversion) -> None:
+    """Print what was converted, and exit with status 1 when files failed.
+
+    Args:
+        conversion: a :class:`mmseg_custom.datasets.converting.Conversion`.
+    """
+    for line in conversion.lines():
+        print(line, file=sys.stderr if line.startswith('failed') else sys.stdout)
+    if conversion.failures:
+        sys.exit(EXIT_FAILED_FILES)
 
 
 def add_traceback_argument(parser: argparse.ArgumentParser) -> None:

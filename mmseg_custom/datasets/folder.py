@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmseg_custom.datasets.annotations import AnnotationSource, detect, is_foreign
 from mmseg_custom.datasets.dataset_yaml import (
     LAYOUT_KEYS,
     YAML_NAME,
@@ -34,6 +35,9 @@ class FolderDataset(PairedDataset):
     of loss and metrics; or any values or colours, and ``labels`` says which class each is. Labels
     reach the pipeline as indices and 255. The arguments ``images`` to ``val_share`` are also keys
     of ``dataset.yaml``; those given here win.
+
+    Without any of these keys, annotations of Ultralytics, COCO and LabelMe serve in place of
+    masks; see :func:`mmseg_custom.datasets.annotations.detect`.
 
     Args:
         data_root: the folder.
@@ -72,7 +76,11 @@ class FolderDataset(PairedDataset):
     ) -> None:
         if 'ignore_index' in kwargs:
             metainfo = {**(metainfo or {}), 'ignore_index': kwargs.pop('ignore_index')}
-        facts = self.metainfo_from_config({'data_root': data_root, 'metainfo': metainfo})
+        given = {'images': images, 'masks': masks, 'splits': splits, 'val_share': val_share}
+        given.update(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix)
+        config = {'data_root': data_root, 'split': split, 'metainfo': metainfo, **given}
+        config.update(data_prefix=kwargs.get('data_prefix'))
+        facts = self.metainfo_from_config(config)
         self.labels: LabelMap | None = facts.pop('labels', None)
         ignore_index = facts.pop('ignore_index')
         if self.labels and kwargs.get('reduce_zero_label'):
@@ -82,8 +90,6 @@ class FolderDataset(PairedDataset):
             )
         in_config = self.labels and 'labels' in (metainfo or {})
         self._where = 'metainfo' if in_config else str(Path(data_root) / YAML_NAME)
-        given = {'images': images, 'masks': masks, 'splits': splits, 'val_share': val_share}
-        given.update(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix)
         layout = _layout_keys(given, Path(data_root))
         super().__init__(
             data_root,
@@ -97,13 +103,20 @@ class FolderDataset(PairedDataset):
         )
         self._layout = None if 'data_prefix' in kwargs else FolderLayout(Path(data_root), **layout)
         self._val_share = None
+        self._config = {**config, 'metainfo': {**(metainfo or {}), 'classes': facts['classes']}}
+        self._is_annotated = self.with_masks and find_annotations(self._config) is not None
         if not lazy_init:
             self.full_init()
 
     @classmethod
     def metainfo_from_config(cls, dataset: Mapping) -> dict:
         """Return ``folder_metainfo`` of a data set's config, without building it."""
-        return folder_metainfo(dataset.get('data_root'), dataset.get('metainfo'))
+        root, metainfo = dataset.get('data_root'), dataset.get('metainfo')
+        source = find_annotations(dataset)
+        if source is None:
+            return folder_metainfo(root, metainfo)
+        metainfo = {**(metainfo or {}), 'classes': source.classes}
+        return folder_metainfo(None if is_foreign(Path(root) / YAML_NAME) else root, metainfo)
 
     def _make_mask_reader(self) -> MaskReader:
         if self.labels is None:
@@ -117,6 +130,13 @@ class FolderDataset(PairedDataset):
             As :meth:`PairedDataset.load_data_list`.
         """
         self._check_root()
+        if self._is_annotated:
+            source = find_annotations(self._config)
+            self.mask_reader = source.reader
+            return [
+                {'label_map': None, 'reduce_zero_label': False, 'seg_fields': [], **sample}
+                for sample in source.samples
+            ]
         if self._layout is not None:
             files = self._layout.find(self.split, self.with_masks)
             self.data_prefix = {'img_path': str(files.image_dir)}
@@ -141,7 +161,7 @@ class FolderDataset(PairedDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        if self.labels is None:
+        if self.labels is None and not self._is_annotated:
             self._refuse_black_and_white()
 
     def _refuse_black_and_white(self) -> None:
@@ -169,8 +189,30 @@ class FolderDataset(PairedDataset):
             )
 
 
+def find_annotations(dataset: Mapping) -> AnnotationSource | None:
+    """Look for annotations in place of mask files, with the classes of config or ``dataset.yaml``.
+
+    Args:
+        dataset: the config of a data set.
+
+    Returns:
+        :func:`mmseg_custom.datasets.annotations.detect`'s answer; None where something says what
+        the mask files are.
+    """
+    root, metainfo = dataset.get('data_root'), dataset.get('metainfo') or {}
+    if root is None:
+        return None
+    path = Path(root) / YAML_NAME
+    own = read_dataset_yaml(root) if path.is_file() and not is_foreign(path) else {}
+    said = {*own, *metainfo, *(key for key in LAYOUT_KEYS if dataset.get(key) is not None)}
+    if said & {'labels', *LAYOUT_KEYS} or dataset.get('data_prefix'):
+        return None
+    return detect(root, dataset.get('split', 'train'), metainfo.get('classes', own.get('classes')))
+
+
 def _layout_keys(given: Mapping, root: Path) -> dict:
     """The layout keys of ``dataset.yaml``, if it is there, and those given in the config."""
-    found = read_dataset_yaml(root) if (root / YAML_NAME).is_file() else {}
+    path = root / YAML_NAME
+    found = read_dataset_yaml(root) if path.is_file() and not is_foreign(path) else {}
     found = {key: value for key, value in found.items() if key in LAYOUT_KEYS}
     return {**found, **checked(given, LAYOUT_KEYS, 'FolderDataset')}

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from doc_annotations import make_annotations
 from doc_pages import CODE, PAGES, ROOT, Block, anchors, blocks, links, named_files, prose
 from doc_workspace import (
     make_data,
@@ -69,7 +70,10 @@ def run_blocks(page: Path, folder: Path, server: Path, slow: bool) -> None:
 
 @pytest.mark.parametrize('page', with_blocks(slow=False), ids=lambda page: page.name)
 def test_commands_run(page, shared, server, tmp_path):
-    run_blocks(page, make_workspace(tmp_path / 'work', shared), server, slow=False)
+    folder = make_workspace(tmp_path / 'work', shared)
+    if page.name == 'converters.md':
+        make_annotations(folder)
+    run_blocks(page, folder, server, slow=False)
 
 
 @pytest.mark.slow

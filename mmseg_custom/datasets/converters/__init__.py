@@ -1,0 +1,1 @@
+"""From published annotations to the label maps that the data sets read, one module a source."""

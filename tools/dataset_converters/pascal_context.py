@@ -1,0 +1,32 @@
+"""Pascal Context: ``python tools/dataset_converters/pascal_context.py data/VOCdevkit trainval``.
+
+Writes ``SegmentationClassContext`` with 59 classes and background, and the lists of its splits.
+"""
+
+import argparse
+
+from mmseg_custom import cli
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert as the command line says."""
+    parser = argparse.ArgumentParser(
+        description='Write label maps of 59 classes from Pascal Context.'
+    )
+    parser.add_argument('devkit', help='VOCdevkit, with VOC2010')
+    parser.add_argument('labels', help='folder trainval with a .mat file per picture')
+    parser.add_argument(
+        '-o', '--out-dir', help='folder of the results, in place of SegmentationClassContext'
+    )
+    cli.add_conversion_arguments(parser)
+    args = parser.parse_args(argv)
+    from mmseg_custom.datasets.converters.pascal_context import convert_pascal_context
+
+    result = convert_pascal_context(
+        args.devkit, args.labels, args.out_dir, workers=args.workers, overwrite=args.overwrite
+    )
+    cli.report_conversion(result)
+
+
+if __name__ == '__main__':
+    cli.run(main)
