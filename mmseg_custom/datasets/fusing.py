@@ -9,13 +9,14 @@ from mmengine.logging import print_log
 from mmseg.datasets import transforms as stock
 
 from mmseg_custom.datasets.transforms.fused_augmentation import DrawScale, FusedAugmentation
+from mmseg_custom.datasets.transforms.pack_small_labels import PackSmallLabels
 from mmseg_custom.datasets.transforms.photometric import STEPS_OF_SEXTANT
 from mmseg_custom.registry import DATASETS, TRANSFORMS
 
 LOADERS = (mmcv_transforms.LoadImageFromFile, mmcv_transforms.LoadAnnotations)
 
 
-def fuse(pipeline: Sequence[dict | Callable]) -> list[Callable]:
+def fuse(pipeline: Sequence[dict | Callable], small_labels: bool = False) -> list[Callable]:
     """Replace neighbours ``RandomResize``, ``RandomCrop`` and what follows by one transform.
 
     After them, in this order and each if it is there, ``RandomFlip`` and ``PhotoMetricDistortion``
@@ -24,6 +25,7 @@ def fuse(pipeline: Sequence[dict | Callable]) -> list[Callable]:
 
     Args:
         pipeline: transforms or their configs; objects are kept, not copied.
+        small_labels: leave label maps in 8 bits, which our data preprocessor takes.
 
     Returns:
         Transforms that do the same, with the same random numbers.
@@ -41,6 +43,8 @@ def fuse(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     drawn = bool(before) and all(map(_is_loader, before))
     planar = bool(rest) and type(rest[0]) is stock.PackSegInputs
     fused = FusedAugmentation(resize, crop, flip, photometric, drawn, planar)
+    if planar and small_labels:
+        rest[0] = PackSmallLabels(rest[0])
     return [*([DrawScale(resize)] if drawn else []), *before, fused, *rest]
 
 
@@ -69,11 +73,12 @@ def _is_loader(step: Callable) -> bool:
 
 
 @DATASETS.register_module()
-def FusedPipelines(dataset):  # noqa: N802  (named as the data sets in its registry)
+def FusedPipelines(dataset, small_labels: bool = False):
     """Build a data set whose pipelines, and those of the data sets in it, are fused.
 
     Args:
         dataset: a data set or the config of one.
+        small_labels: see :func:`fuse`.
 
     Returns:
         That data set.
@@ -83,7 +88,7 @@ def FusedPipelines(dataset):  # noqa: N802  (named as the data sets in its regis
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     for pipeline in _pipelines(dataset):
-        fused = fuse(pipeline.transforms)
+        fused = fuse(pipeline.transforms, small_labels)
         found = [step for step in fused if isinstance(step, FusedAugmentation)]
         if found:
             pipeline.transforms = fused

@@ -36,10 +36,13 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
         """
         images = data['inputs']
         if training and self._stacks_alone(data):
-            data = self.cast_data(data)
+            images = self.cast_data(images)
             return {
-                'inputs': self._stack_images(data['inputs']),
-                'data_samples': self._pad_labels(data['inputs'], data['data_samples']),
+                'inputs': self._stack_images(images),
+                'data_samples': [
+                    self._pad_labels(sample, *image.shape[1:], images)
+                    for image, sample in zip(images, data['data_samples'])
+                ],
             }
         if training or len({tuple(image.shape) for image in images}) == 1:
             return super().forward(data, training)
@@ -96,17 +99,18 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
             out[:, :height, width:].fill_(self.pad_val)
         return batch
 
-    def _pad_labels(self, images: list[torch.Tensor], samples: list) -> list:
-        for image, sample in zip(images, samples):
-            size = tuple(image.shape[1:])
-            height, width = self._padded(*size, images)
-            padding = (0, width - size[1], 0, height - size[0])
-            labels = sample.gt_sem_seg.data
-            if any(padding):
-                labels = F.pad(labels, padding, value=self.seg_pad_val)
-            # `cast_data` made the sample, but not what it holds.
-            sample.gt_sem_seg = PixelData(data=labels.long())
-            sample.set_metainfo(
-                dict(img_shape=image.shape[1:], pad_shape=labels.shape[1:], padding_size=padding)
-            )
-        return samples
+    def _pad_labels(self, sample, height: int, width: int, images: list[torch.Tensor]):
+        """Return a copy of the sample of a picture, on the device, padded as the picture is."""
+        size = self._padded(height, width, images)
+        padding = (0, size[1] - width, 0, size[0] - height)
+        labels = self.cast_data(sample.gt_sem_seg.data)
+        if any(padding):
+            labels = F.pad(labels, padding, value=self.seg_pad_val)
+        padded = type(sample)(gt_sem_seg=PixelData(data=labels.long()))
+        facts = dict(
+            img_shape=torch.Size((height, width)), pad_shape=labels.shape[1:], padding_size=padding
+        )
+        for key, value in {**sample.metainfo, **facts}.items():
+            # `set_metainfo` would copy each value deeply.
+            padded.set_field(value, key, field_type='metainfo')
+        return padded

@@ -53,6 +53,8 @@ def resize_part(image: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarra
 def _source_span(start: int, length: int, source: int, resized: int) -> tuple[int, int, int]:
     """Begin and end in the source for a part of one axis, and how many pixels too early it is."""
     scale = source / resized
+    if start == 0:
+        return 0, min(source, math.ceil(length * scale + 1)), 0
     # The first pixel must not be extrapolated: its left neighbour belongs to the source.
     least = min(start, math.ceil(0.5 / scale - 0.5))
     early = np.arange(least, start + 1)
@@ -72,7 +74,7 @@ def nearest_indices(source: int, resized: int) -> np.ndarray:
 
 
 def resize_label_part(labels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
-    """Cut ``box`` out of ``cv2.resize(labels, size, interpolation=INTER_NEAREST)``; the same pixels.
+    """Cut ``box`` out of ``cv2.resize(labels, size)`` with ``INTER_NEAREST``: the same pixels.
 
     Args:
         labels: (H, W).
@@ -84,10 +86,9 @@ def resize_label_part(labels: np.ndarray, size: tuple[int, int], box: Box) -> np
     """
     rows = nearest_indices(labels.shape[0], size[1])[box.top : box.top + box.height]
     columns = nearest_indices(labels.shape[1], size[0])[box.left : box.left + box.width]
-    first, last = rows[0], rows[-1]
-    smaller = len(rows) <= last - first
-    part = labels.take(rows, 0) if smaller else labels[first : last + 1]
+    first, last, span = rows[0], rows[-1] + 1, slice(columns[0], columns[-1] + 1)
+    smaller = len(rows) < last - first
+    part = labels[rows, span] if smaller else labels[first:last, span]
     # NumPy copies whole rows, but single pixels of a row: columns are taken as rows.
-    part = cv2.transpose(part[:, columns[0] : columns[-1] + 1]).take(columns - columns[0], 0)
-    part = cv2.transpose(part)
+    part = cv2.transpose(cv2.transpose(part).take(columns - columns[0], 0))
     return part if smaller else part.take(rows - first, 0)

@@ -13,8 +13,9 @@ from mmseg_custom.datasets.transforms.cropped_resize import (
 from mmseg_custom.datasets.transforms.photometric import distort, draw_distortion
 
 NUM_TRIALS = 10
-# A crop's classes are counted on about so many pixels along each side first.
-COARSE_SIDE = 96
+# A crop's classes are counted on about so many rows and columns first. Neighbours in a row are
+# fetched from memory together.
+COARSE_ROWS, COARSE_COLUMNS = 48, 192
 FLIPS = {'horizontal': 1, 'vertical': 0, 'diagonal': -1}
 
 
@@ -42,6 +43,8 @@ class FusedAugmentation(BaseTransform):
         self.resize, self.crop, self.flip = resize, crop, flip
         self.photometric, self.drawn, self.planar = photometric, drawn, planar
         self.chain = [step for step in (resize, crop, flip, photometric) if step is not None]
+        if flip is not None:
+            self.directions, self.limits = _flip_limits(flip)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(map(repr, self.chain))})'
@@ -99,8 +102,8 @@ class FusedAugmentation(BaseTransform):
         """
         limit = self.crop.cat_max_ratio
         scales = labels.shape[0] / size[1], labels.shape[1] / size[0]
-        rows = _coarse(box.top, box.height, scales[0])
-        columns = _coarse(box.left, box.width, scales[1])
+        rows = _coarse(box.top, box.height, scales[0], COARSE_ROWS)
+        columns = _coarse(box.left, box.width, scales[1], COARSE_COLUMNS)
         share, number = self._largest_share(np.ascontiguousarray(labels[rows, columns]))
         if number and abs(share - limit) > 2 / number**0.5:
             return share < limit
@@ -116,7 +119,7 @@ class FusedAugmentation(BaseTransform):
         return (float(counts.max()) / number if number else 0.0), number
 
     def _flip(self, results: dict, image: np.ndarray, labels: np.ndarray):
-        direction = self.flip._choose_direction()
+        direction = self.directions[self.limits.searchsorted(np.random.random_sample(), 'right')]
         results['flip'], results['flip_direction'] = direction is not None, direction
         if direction is None:
             return image, labels
@@ -159,6 +162,20 @@ class DrawScale(BaseTransform):
         return results
 
 
+def _flip_limits(flip) -> tuple[list[str | None], np.ndarray]:
+    """The directions of a ``RandomFlip``, and up to which random number each is chosen.
+
+    ``np.random.choice``, which mmcv calls, does the same; it takes longer than flipping.
+    """
+    directions = [flip.direction] if isinstance(flip.direction, str) else list(flip.direction)
+    if isinstance(flip.prob, float):
+        shares, rest = [flip.prob / len(directions)] * len(directions), 1 - flip.prob
+    else:
+        shares, rest = flip.prob, 1 - sum(flip.prob)
+    limits = np.cumsum([*shares, rest])
+    return [*directions, None], limits / limits[-1]
+
+
 def _is_plain(results: dict, whole: tuple[int, int]) -> bool:
     """Whether a sample has one 8-bit BGR picture and one 8-bit label map of its size, and no more.
 
@@ -177,7 +194,8 @@ def _is_plain(results: dict, whole: tuple[int, int]) -> bool:
     )
 
 
-def _coarse(start: int, length: int, scale: float) -> slice:
-    """About ``COARSE_SIDE`` source pixels of a part of one axis."""
-    first, last = int(start * scale), max(int((start + length) * scale), int(start * scale) + 1)
-    return slice(first, last, max(1, (last - first) // COARSE_SIDE))
+def _coarse(start: int, length: int, scale: float, number: int) -> slice:
+    """About ``number`` source pixels of a part of one axis."""
+    first = int(start * scale)
+    last = max(int((start + length) * scale), first + 1)
+    return slice(first, last, max(1, (last - first) // number))
