@@ -79,7 +79,7 @@ def of_the_colours(results: dict) -> list[float]:
             of_the_colours,
             [
                 [RESIZE, CROP, {**PHOTOMETRIC, 'hue_delta': 9}],
-                [RESIZE, CROP, {**PHOTOMETRIC, 'brightness_delta': 12}],
+                [RESIZE, CROP, {**PHOTOMETRIC, 'brightness_delta': 6}],
                 [RESIZE, CROP, {**PHOTOMETRIC, 'contrast_range': (0.75, 1.5)}],
                 [RESIZE, CROP, {**PHOTOMETRIC, 'saturation_range': (0.75, 1.5)}],
             ],
