@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from augmented import CHAIN, names
+from mmengine.registry import init_default_scope
 
 from mmseg_custom.datasets import generate_quickstart_dataset
 from mmseg_custom.registry import DATASETS
@@ -20,6 +21,7 @@ def root(tmp_path_factory):
 
 
 def folder(root, *steps) -> dict:
+    init_default_scope('mmseg_custom')
     pipeline = [*LOADING, *(steps or CHAIN)]
     return dict(type='FolderDataset', data_root=str(root), split='train', pipeline=pipeline)
 
@@ -36,7 +38,7 @@ def folder(root, *steps) -> dict:
     ],
     ids=['alone', 'repeated', 'together', 'both'],
 )
-def test_wrapped_data_sets(root, wrapped, capsys):
+def test_wrapped_data_sets(root, wrapped):
     stock = DATASETS.build(wrapped(folder(root)))
     ours = DATASETS.build(dict(type='FusedPipelines', dataset=wrapped(folder(root))))
     assert type(ours) is type(stock) and len(ours) == len(stock)

@@ -30,5 +30,10 @@ def test_switch(tmp_path, training_pictures, options, steps, sampler):
     loop = runner.build_train_loop(runner._train_loop)
     pipeline = loop.dataloader.dataset.pipeline
     assert {*steps} <= {type(step).__name__ for step in pipeline.transforms}
+    told = [
+        path.read_text().count('fused for speed: RandomResize, RandomCrop, RandomFlip, Photo')
+        for path in tmp_path.rglob('*.log')
+    ]
+    assert told == [0 if 'RandomResize' in steps else 1]
     batch = next(iter(loop.dataloader))
     assert runner.model.data_preprocessor(batch, training=True)['inputs'].shape[2:] == (64, 64)
