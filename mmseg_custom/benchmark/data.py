@@ -14,7 +14,8 @@ from mmseg_custom.benchmark.run import Comparison, Measurement, Options, Result
 from mmseg_custom.benchmark.timing import Timing
 from mmseg_custom.benchmark.workers import start_workers
 
-SIDES = ('ours', 'mmseg')
+CACHED = 'ours, cache'
+SIDES = ('ours', CACHED, 'mmseg')
 
 
 def run_data(options: Options, report) -> list[Result]:
@@ -33,13 +34,20 @@ def run_data(options: Options, report) -> list[Result]:
     """
     if options.against != ('mmseg',) or options.device != 'cpu' or options.dtype != 'fp32':
         raise ValueError('--task data: the loader runs on CPUs, against mmseg; leave out the rest')
-    keeps = {'none': (), 'ours': ('ours',), 'both': SIDES}[options.keep_memory]
+    keeps = {'none': (), 'ours': SIDES[:2], 'both': SIDES}[options.keep_memory]
     results = []
     with ExitStack() as stack:
         cases = _folders(options, stack, report)
         roots = {name: str(root) for name, (_, root) in cases.items()}
         orders = {
-            side: dict(roots=roots, stock=side == 'mmseg', keep_memory=side in keeps)
+            side: dict(
+                roots=roots,
+                stock=side == 'mmseg',
+                cache=stack.enter_context(tempfile.TemporaryDirectory())
+                if side == CACHED
+                else None,
+                keep_memory=side in keeps,
+            )
             for side in SIDES
         }
         workers = stack.enter_context(start_workers(orders, serve))
@@ -81,7 +89,7 @@ def _run_case(name: str, case: Case, workers, num_rounds: int, report) -> list[R
     report(f'{name}: iterations/s of a loader with {NUM_WORKERS} workers: {speeds}')
     return [
         _result(f'data {row}', name, case, timing)
-        for row, timing in {**rows(steps), 'loader': Timing(loads)}.items()
+        for row, timing in {**rows(steps), **_both('loader', loads)}.items()
     ]
 
 
@@ -92,18 +100,27 @@ def rows(steps: dict[str, list[dict[str, float]]]) -> dict[str, Timing]:
         steps: seconds of each step, one dictionary per round, by side.
     """
 
-    def timing(counts) -> Timing:
-        return Timing(
-            {
-                side: [sum(s for step, s in found.items() if counts(step)) for found in rounds]
-                for side, rounds in steps.items()
-            }
-        )
+    def sums(counts) -> dict[str, list[float]]:
+        return {
+            side: [sum(s for step, s in found.items() if counts(step)) for found in rounds]
+            for side, rounds in steps.items()
+        }
+
+    def without_cache(counts) -> Timing:
+        return Timing({side: s for side, s in sums(counts).items() if side != CACHED})
 
     return {
-        'decoding': timing(lambda step: step in DECODING),
-        'after decoding': timing(lambda step: step not in DECODING),
-        'end to end': timing(lambda step: True),
+        'decoding': without_cache(lambda step: step in DECODING),
+        'after decoding': without_cache(lambda step: step not in DECODING),
+        **_both('end to end', sums(lambda step: True)),
+    }
+
+
+def _both(row: str, seconds: dict[str, list[float]]) -> dict[str, Timing]:
+    """Two lines of the table: ours without a cache and with it."""
+    return {
+        row: Timing({side: seconds[side] for side in ('ours', 'mmseg')}),
+        f'{row}, cache': Timing({'ours': seconds[CACHED], 'mmseg': seconds['mmseg']}),
     }
 
 
@@ -122,5 +139,5 @@ def _result(task: str, name: str, case: Case, timing: Timing) -> Result:
     ]
     ratio = timing.ratio('mmseg')
     comparison = Comparison('mmseg', ratio.median, ratio.minimum, ratio.maximum, None, True)
-    batch = case.batch if task == 'data loader' else 1
+    batch = case.batch if 'loader' in task else 1
     return Result(task, name, case.crop_size, batch, measurements, [comparison])

@@ -9,17 +9,18 @@ import cv2
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from mmseg_custom.benchmark.data_cases import CASES, Case
 from mmseg_custom.compat import ignore_upstream_warnings
 from mmseg_custom.host_memory import OPT_OUT, keep_freed_memory
-from mmseg_custom.registry import DATASETS, MODELS, register_all
+from mmseg_custom.registry import DATASETS, MODELS, SCOPE, register_all
 
 SAMPLE = 'sample'
 PREPROCESSOR = 'SegDataPreProcessor'
 # The rest is what comes after decoding.
-DECODING = (SAMPLE, 'LoadImageFromFile', 'LoadAnnotations')
+DECODING = (SAMPLE, 'LoadImageFromFile', 'LoadAnnotations', 'CachedLoading')
 NUM_WORKERS = 2
 # Batches of one measurement of the loader.
 NUM_BATCHES = 12
@@ -32,11 +33,12 @@ class Side:
         case: what is read.
         root: the data set's folder.
         stock: whether all classes are mmseg's.
+        cache: folder of the cache of ours, or None.
     """
 
-    def __init__(self, case: Case, root: str, stock: bool) -> None:
+    def __init__(self, case: Case, root: str, stock: bool, cache: str | None = None) -> None:
         self.batch, self.seed = case.batch, 0
-        self.dataset = build_dataset(case, root, stock)
+        self.dataset = build_dataset(case, root, stock, cache)
         self.preprocessor = MODELS.build(
             dict(
                 type=PREPROCESSOR,
@@ -44,7 +46,7 @@ class Side:
                 std=[58.395, 57.12, 57.375],
                 bgr_to_rgb=True,
                 size=case.crop_size,
-                _scope_='mmseg' if stock else 'mmseg_custom',
+                _scope_='mmseg' if stock else SCOPE,
             )
         )
         self.loader = DataLoader(
@@ -89,18 +91,21 @@ class Side:
         return (time.perf_counter() - start) / NUM_BATCHES
 
 
-def build_dataset(case: Case, root: str, stock: bool):
+def build_dataset(case: Case, root: str, stock: bool, cache: str | None):
     """Build mmseg's data set and transforms, or ours, from the same config."""
+    scope = 'mmseg' if stock else SCOPE
     config = dict(
         type=case.dataset_type,
         data_root=root,
         data_prefix=case.data_prefix,
         pipeline=case.pipeline(),
-        _scope_='mmseg' if stock else 'mmseg_custom',
     )
     if case.dataset_type == 'CityscapesDataset':
         config.update(img_suffix=case.suffixes[0], seg_map_suffix=case.suffixes[1])
-    return DATASETS.build(config)
+    if cache is not None:
+        config = dict(type='CachedDataset', dataset=config, folder=cache)
+    with DefaultScope.overwrite_default_scope(scope):
+        return DATASETS.build(config)
 
 
 def _use_one_core(_: int = 0) -> None:
@@ -115,6 +120,7 @@ def serve(connection: Connection, *, roots: dict[str, str], stock: bool, keep_me
         connection: to the process that measures; ``step`` asks whether this one is ready.
         roots: folder of each case's data set.
         stock: whether all classes are mmseg's.
+        cache: folder of the cache of ours, or None.
         keep_memory: whether freed memory stays in the process.
     """
     ignore_upstream_warnings()
@@ -129,7 +135,7 @@ def serve(connection: Connection, *, roots: dict[str, str], stock: bool, keep_me
         while True:
             method, case = message
             if case not in sides:
-                sides[case] = Side(CASES[case], roots[case], stock)
+                sides[case] = Side(CASES[case], roots[case], stock, cache)
             connection.send(getattr(sides[case], method)())
             message = connection.recv()
     except (EOFError, BrokenPipeError):

@@ -2,6 +2,7 @@
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.datasets import transforms
+from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.class_folder import ClassFolderDataset
 from mmseg_custom.datasets.folder import FolderDataset, folder_metainfo, read_dataset_yaml
@@ -11,6 +12,7 @@ from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quicksta
 from mmseg_custom.datasets.synthetic_classes import QuickstartClassesDataset
 
 __all__ = [
+    'CachedDataset',
     'CamVidDataset',
     'CheckedFiles',
     'ClassFolderDataset',

@@ -15,6 +15,7 @@ from mmseg_custom.registry import register_all
 
 STEPS = {
     'ours': [{'LoadImageFromFile': 0.001, 'Flip': 0.001}, {'LoadImageFromFile': 0.003, 'Flip': 0}],
+    'ours, cache': [{'CachedLoading': 0.001}, {'CachedLoading': 0.1}],
     'mmseg': [{'LoadImageFromFile': 0.004, 'Flip': 0.006}, {'LoadImageFromFile': 0.006, 'Flip': 1}],
 }
 
@@ -24,6 +25,8 @@ def test_steps_are_added_up():
     assert found['decoding'].seconds == {'ours': [0.001, 0.003], 'mmseg': [0.004, 0.006]}
     assert found['after decoding'].seconds['ours'] == [0.001, 0]
     assert found['end to end'].ratio('mmseg').minimum == pytest.approx(5)
+    assert found['end to end, cache'].seconds['ours'] == [0.001, 0.1]
+    assert all(len(timing.seconds) == 2 for timing in found.values())
     text = described_steps([{'a': 0.001, 'b': 0.003}] * 2)
     assert text == 'a 1.00 (25%), b 3.00 (75%); together 4.00'
 
@@ -74,7 +77,9 @@ def test_a_run_prints_and_writes_every_line(run_tool, tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r'camvid: mmseg, ms per picture: sample .* together [\d.]+\n', done.stdout)
     found = {result['task']: result for result in json.loads(file.read_text())['results']}
-    assert {'data decoding', 'data after decoding', 'data end to end', 'data loader'} <= set(found)
+    assert {
+        f'data {row}' for row in ('decoding', 'after decoding', 'loader', 'loader, cache')
+    } < set(found)
     seconds = {task: result['measurements'][1]['median_seconds'] for task, result in found.items()}
     both = seconds['data decoding'] + seconds['data after decoding']
     assert seconds['data end to end'] == pytest.approx(both)

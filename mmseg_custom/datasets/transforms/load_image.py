@@ -100,9 +100,7 @@ class LoadImageFromFile(UpstreamLoadImageFromFile):
         else:
             image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:
-            raise ValueError(
-                f'{self.imdecode_backend} finds no picture in its {len(content)} bytes'
-            )
+            raise ValueError(f'{self.imdecode_backend} finds no picture in {len(content)} bytes')
         return image, size
 
 
