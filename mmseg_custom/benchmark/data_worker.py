@@ -113,7 +113,14 @@ def _use_one_core(_: int = 0) -> None:
     torch.set_num_threads(1)
 
 
-def serve(connection: Connection, *, roots: dict[str, str], stock: bool, keep_memory: bool) -> None:
+def serve(
+    connection: Connection,
+    *,
+    roots: dict[str, str],
+    stock: bool,
+    cache: str | None,
+    keep_memory: bool,
+) -> None:
     """Answer ``(method, case)`` with what that method of :class:`Side` returns, until the end.
 
     Args:
