@@ -6,6 +6,7 @@ from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.class_folder import ClassFolderDataset
 from mmseg_custom.datasets.folder import FolderDataset, folder_metainfo, read_dataset_yaml
+from mmseg_custom.datasets.fusing import FusedPipelines, fuse
 from mmseg_custom.datasets.paired import PairedDataset
 from mmseg_custom.datasets.stock import CheckedFiles
 from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quickstart_dataset
@@ -17,10 +18,12 @@ __all__ = [
     'CheckedFiles',
     'ClassFolderDataset',
     'FolderDataset',
+    'FusedPipelines',
     'PairedDataset',
     'QuickstartClassesDataset',
     'QuickstartDataset',
     'folder_metainfo',
+    'fuse',
     'generate_quickstart_dataset',
     'read_dataset_yaml',
     'transforms',

@@ -319,6 +319,7 @@ def _runner_arguments() -> set[str]:
 
     extra = {
         'compile',
+        'fuse_pipeline',
         'max_epochs',
         'new_classes',
         'model_wrapper_cfg',

@@ -1,6 +1,8 @@
 """From a loader's pictures to the network's input."""
 
 import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
 from mmseg.models.data_preprocessor import SegDataPreProcessor as UpstreamSegDataPreProcessor
 
 from mmseg_custom.registry import MODELS
@@ -8,19 +10,24 @@ from mmseg_custom.registry import MODELS
 
 @MODELS.register_module()
 class SegDataPreProcessor(UpstreamSegDataPreProcessor):
-    """mmseg's ``SegDataPreProcessor``, which also takes test batches of pictures that differ.
+    """mmseg's ``SegDataPreProcessor``, faster, and for test batches of pictures that differ.
+
+    A training batch is normalised where it is stacked, in place: the same numbers, without a copy
+    of the pictures for each step. Label maps may come in 8 bits.
 
     The stock class refuses a test batch of several sizes, and padding them to a common one would
     change what the network sees. Here each picture is prepared as if it came alone. If they come
     out in several sizes, ``inputs`` is a list, which ``EncoderDecoder.predict`` takes.
     """
 
+    takes_small_labels = True
+
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, normalise and stack.
 
         Args:
             data: ``inputs``, a list of uint8 or float images of shape (C, H, W), BGR; and
-                ``data_samples``, a list of ``SegDataSample``.
+                ``data_samples``, a list of ``SegDataSample`` with ``gt_sem_seg`` (1, H, W).
             training: whether to pad to ``size`` and augment as training does.
 
         Returns:
@@ -28,6 +35,15 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
             (1, C, H, W) where the sizes differ; and ``data_samples``.
         """
         images = data['inputs']
+        if training and self._stacks_alone(data):
+            images = self.cast_data(images)
+            return {
+                'inputs': self._stack_images(images),
+                'data_samples': [
+                    self._pad_labels(sample, *image.shape[1:], images)
+                    for image, sample in zip(images, data['data_samples'])
+                ],
+            }
         if training or len({tuple(image.shape) for image in images}) == 1:
             return super().forward(data, training)
         samples = data.get('data_samples') or [None] * len(images)
@@ -43,3 +59,58 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
         if data.get('data_samples') is None:
             return {'inputs': inputs, 'data_samples': None}
         return {'inputs': inputs, 'data_samples': [p['data_samples'][0] for p in alone]}
+
+    def _stacks_alone(self, data: dict) -> bool:
+        """Whether a training batch has nothing but pictures of one depth and label maps."""
+        depths = {image.shape[0] for image in data['inputs'] if image.ndim == 3}
+        known = {'gt_sem_seg', '_gt_sem_seg'}
+        return (
+            len(depths) == 1
+            and all(image.ndim == 3 for image in data['inputs'])
+            and (not self._enable_normalize or depths == {len(self.mean)} == {len(self.std)})
+            and self.batch_augments is None
+            and (self.size is None) != (self.size_divisor is None)
+            and all('gt_sem_seg' in sample for sample in data.get('data_samples') or [None])
+            and all(known.issuperset(sample.keys()) for sample in data['data_samples'])
+        )
+
+    def _padded(self, height: int, width: int, images: list[torch.Tensor]) -> tuple[int, int]:
+        """Height and width that a picture of a batch is padded to."""
+        if self.size is not None:
+            return max(height, self.size[-2]), max(width, self.size[-1])
+        sides = (max(image.shape[axis] for image in images) for axis in (1, 2))
+        return tuple(-(-side // self.size_divisor) * self.size_divisor for side in sides)
+
+    def _stack_images(self, images: list[torch.Tensor]) -> torch.Tensor:
+        """Stack to float32 (N, C, H, W), normalised, with ``pad_val`` at the right and below."""
+        sizes = [self._padded(*image.shape[1:], images) for image in images]
+        depth = images[0].shape[0]
+        turned = self.channel_conversion and depth == 3
+        channels = (2, 1, 0) if turned else range(depth)
+        batch = images[0].new_empty((len(images), depth, *sizes[0]), dtype=torch.float32)
+        for image, out in zip(images, batch):
+            height, width = image.shape[1:]
+            part = out[:, :height, :width]
+            for plane, channel in zip(part, channels):
+                plane.copy_(image[channel])
+            if self._enable_normalize:
+                part.sub_(self.mean).div_(self.std)
+            out[:, height:].fill_(self.pad_val)
+            out[:, :height, width:].fill_(self.pad_val)
+        return batch
+
+    def _pad_labels(self, sample, height: int, width: int, images: list[torch.Tensor]):
+        """Return a copy of the sample of a picture, on the device, padded as the picture is."""
+        size = self._padded(height, width, images)
+        padding = (0, size[1] - width, 0, size[0] - height)
+        labels = self.cast_data(sample.gt_sem_seg.data)
+        if any(padding):
+            labels = F.pad(labels, padding, value=self.seg_pad_val)
+        padded = type(sample)(gt_sem_seg=PixelData(data=labels.long()))
+        facts = dict(
+            img_shape=torch.Size((height, width)), pad_shape=labels.shape[1:], padding_size=padding
+        )
+        for key, value in {**sample.metainfo, **facts}.items():
+            # `set_metainfo` would copy each value deeply.
+            padded.set_field(value, key, field_type='metainfo')
+        return padded
