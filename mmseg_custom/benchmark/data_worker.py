@@ -104,6 +104,9 @@ def build_dataset(case: Case, root: str, stock: bool, cache: str | None):
         config.update(img_suffix=case.suffixes[0], seg_map_suffix=case.suffixes[1])
     if cache is not None:
         config = dict(type='CachedDataset', dataset=config, folder=cache)
+    if not stock:
+        # As a training does it.
+        config = dict(type='FusedPipelines', dataset=config, small_labels=True)
     with DefaultScope.overwrite_default_scope(scope):
         return DATASETS.build(config)
 

@@ -59,13 +59,14 @@ class CachedLoading(BaseTransform):
                 return None
         return results
 
-    def path(self, sample: dict) -> Path:
+    def path(self, sample: dict) -> str:
         """The file of a sample, whether it exists or not."""
-        whole = hashlib.blake2b(self.settings, digest_size=16)
-        for key, value in self._sample(sample).items():
-            whole.update(key.encode() + self._digest(value))
-        name = whole.hexdigest()
-        return self.folder / name[:2] / f'{name}{SUFFIX}'
+        values = [
+            (key, self._digest(value) if hasattr(value, '__dict__') else value)
+            for key, value in self._sample(sample).items()
+        ]
+        name = hashlib.blake2b(self.settings + _bytes(values), digest_size=16).hexdigest()
+        return f'{self.folder}/{name[:2]}/{name}{SUFFIX}'
 
     def is_stored(self, sample: dict) -> bool:
         """Whether the cache holds the sample's files as they are."""
@@ -89,9 +90,7 @@ class CachedLoading(BaseTransform):
         return {key: results[key] for key in self.keys if key in results}
 
     def _digest(self, value) -> bytes:
-        """Digest of a value; that of an object, which a data set gives to all samples, is kept."""
-        if not hasattr(value, '__dict__'):
-            return digest(value)
+        """Digest of an object, which a data set gives to all its samples: made once."""
         if self._object is not value:
             self._object, self._object_digest = value, digest(value)
         return self._object_digest
@@ -117,7 +116,7 @@ def file_states(sample: dict) -> list:
     return states
 
 
-def write(path: Path, files: list, entries: dict) -> int:
+def write(path: str, files: list, entries: dict) -> int:
     """Write a sample's file; it appears whole or not at all.
 
     Args:
@@ -140,7 +139,7 @@ def write(path: Path, files: list, entries: dict) -> int:
     tuples = [key for key, value in values.items() if isinstance(value, tuple)]
     header = dict(files=files, arrays=layout, values=values, tuples=tuples, bytes=position)
     text = json.dumps(header).encode()
-    start = _padded(len(MAGIC) + 4 + len(text))
+    start, path = _padded(len(MAGIC) + 4 + len(text)), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}{PARTIAL_SUFFIX}{os.getpid()}')
     try:
@@ -157,7 +156,7 @@ def write(path: Path, files: list, entries: dict) -> int:
     return start + position
 
 
-def read(path: Path, files: list) -> dict | None:
+def read(path: str, files: list) -> dict | None:
     """Map a sample's file.
 
     Args:
@@ -166,13 +165,9 @@ def read(path: Path, files: list) -> dict | None:
 
     Returns:
         What was stored; arrays lie in a private map of the file: writing to them does not change
-        it. None where there is no such file, it is torn, or the sample's files have changed.
+        it. None where there is no such file, it is torn, or the sample's files changed.
     """
-    try:
-        with open(path, 'rb') as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    except (FileNotFoundError, ValueError):  # ValueError: an empty file
-        return None
+    content = _content(path)
     parsed = _parsed(content)
     if parsed is None or parsed[0]['files'] != files:
         return None
@@ -185,24 +180,34 @@ def read(path: Path, files: list) -> dict | None:
     return found
 
 
-def read_header(path: Path) -> dict | None:
+def read_header(path: str) -> dict | None:
     """The header of a sample's file; None where there is none or it is torn."""
-    try:
-        with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as part:
-            parsed = _parsed(part)
-    except (FileNotFoundError, ValueError):  # ValueError: an empty file
-        return None
+    parsed = _parsed(_content(path))
     return None if parsed is None else parsed[0]
 
 
-def _parsed(content: mmap.mmap) -> tuple[dict, int] | None:
+def _content(path: str) -> memoryview:
+    """A private map of a file; nothing where there is none, or nothing in it."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return memoryview(b'')
+    try:
+        return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_COPY))
+    except ValueError:  # an empty file
+        return memoryview(b'')
+    finally:
+        os.close(file)
+
+
+def _parsed(content: memoryview) -> tuple[dict, int] | None:
     """Header and start of the arrays of a file; None where they do not fit its length."""
     begin = len(MAGIC) + 4
-    if content[: len(MAGIC)] != MAGIC or len(content) < begin:
+    if len(content) < begin or content[: len(MAGIC)] != MAGIC:
         return None
     (length,) = struct.unpack_from('<I', content, len(MAGIC))
     try:
-        header = json.loads(content[begin : begin + length])
+        header = json.loads(bytes(content[begin : begin + length]))
     except ValueError:
         return None
     start = _padded(begin + length)
@@ -215,12 +220,15 @@ def _padded(position: int) -> int:
 
 def digest(value) -> bytes:
     """Digest of a value, the same in every process for values that would be pickled alike."""
+    return hashlib.blake2b(_bytes(value), digest_size=16).digest()
+
+
+def _bytes(value) -> bytes:
     try:
         # This version of the format has no references, so equal values give equal bytes.
-        content = marshal.dumps(value, 2)
+        return marshal.dumps(value, 2)
     except ValueError:
-        content = marshal.dumps(_plain(value), 2)
-    return hashlib.blake2b(content, digest_size=16).digest()
+        return marshal.dumps(_plain(value), 2)
 
 
 def _plain(value):

@@ -195,4 +195,4 @@ def _num_cores() -> int:
 
 def _stored_sizes(source, cached: CachedLoading) -> list[int]:
     paths = (cached.path(source.get_data_info(index)) for index in range(len(source)))
-    return [path.stat().st_size for path in paths if path.is_file()]
+    return [os.path.getsize(path) for path in paths if os.path.isfile(path)]
