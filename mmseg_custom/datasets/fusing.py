@@ -87,17 +87,17 @@ def FusedPipelines(dataset, small_labels: bool = False):
         dataset = DATASETS.build(dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
+    chains = set()
     for pipeline in _pipelines(dataset):
-        fused = fuse(pipeline.transforms, small_labels)
-        found = [step for step in fused if isinstance(step, FusedAugmentation)]
-        if found:
-            pipeline.transforms = fused
-            names = ', '.join(type(step).__name__ for step in found[0].chain)
-            print_log(
-                f'fused for speed: {names} (fuse_pipeline=False runs them one by one)',
-                logger='current',
-                level=logging.INFO,
-            )
+        pipeline.transforms = fuse(pipeline.transforms, small_labels)
+        found = [step for step in pipeline.transforms if isinstance(step, FusedAugmentation)]
+        chains.update(', '.join(type(step).__name__ for step in one.chain) for one in found)
+    for chain in sorted(chains):
+        print_log(
+            f'fused for speed: {chain} (fuse_pipeline=False runs them one by one)',
+            logger='current',
+            level=logging.INFO,
+        )
     return dataset
 
 
