@@ -11,7 +11,7 @@ OPT_OUT = 'MMSEG_CUSTOM_KEEP_MEMORY'
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(in_worker: bool = False) -> bool:
     """Make glibc keep what tensors free instead of returning it to the system.
 
     By default every tensor of 32 MiB or more is new memory of the system, which zeroes it page by
@@ -19,10 +19,13 @@ def keep_freed_memory() -> bool:
     peak until it ends, which is up to a fifth higher. It cannot be undone.
     ``MMSEG_CUSTOM_KEEP_MEMORY=0`` leaves the default.
 
+    Args:
+        in_worker: this is a worker of a loader, whose pictures lie in main memory in any case.
+
     Returns:
         Whether it is set now: not with a GPU, where tensors lie elsewhere, nor without glibc.
     """
-    if os.environ.get(OPT_OUT) == '0' or torch.cuda.is_available():
+    if os.environ.get(OPT_OUT) == '0' or (not in_worker and torch.cuda.is_available()):
         return False
     try:
         set_option = ctypes.CDLL('libc.so.6').mallopt

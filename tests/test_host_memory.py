@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mmseg_custom.host_memory import OPT_OUT
+from mmseg_custom.host_memory import OPT_OUT, keep_freed_memory
 
 # Page faults of thirty 64 MiB tensors, one after the other: 16384 pages of 4 KiB each.
 COUNT_FAULTS = """
@@ -40,3 +40,12 @@ def test_freed_memory_is_used_again():
         found[setting] = done.stdout.split()
     assert [found[setting][0] for setting in '10'] == ['True', 'False']
     assert int(found['1'][1]) < 1000 < 100_000 < int(found['0'][1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='sets an option of glibc')
+def test_a_loader_worker_keeps_its_memory_also_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.delenv(OPT_OUT, raising=False)
+    assert [keep_freed_memory(), keep_freed_memory(in_worker=True)] == [False, True]
+    monkeypatch.setenv(OPT_OUT, '0')
+    assert not keep_freed_memory(in_worker=True)

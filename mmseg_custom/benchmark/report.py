@@ -22,6 +22,8 @@ PACKAGES = (
     'transformers',
     'segmentation-models-pytorch',
 )
+COLUMNS = ('model', 'contender', 'time', 'ratio (min - max)', 'peak memory', 'ratio')
+COLUMNS += ('parameters', 'GFLOPs', 'of matmul', 'of copy')
 
 
 def hardware(device: str) -> dict[str, object]:
@@ -84,19 +86,21 @@ def print_report(options: Options, ceilings: Ceilings, results: list[Result], co
         # Into a file or a pipe rich writes lines of 80 columns, too few for the table.
         console.width = max(console.width, 80 if console.is_terminal else 150)
     table = Table(title=f'{options.task}, {options.device}, {options.dtype}')
-    table.add_column('model', no_wrap=True)
-    for name in ('contender', 'time', 'ratio (min - max)', 'peak memory', 'ratio'):
-        table.add_column(name, justify='right')
-    for name in ('parameters', 'GFLOPs', 'of matmul', 'of copy'):
-        table.add_column(name, justify='right')
+    rows, last_rows = [], []
     for result in results:
         comparisons = {comparison.against: comparison for comparison in result.comparisons}
         for measured in result.measurements:
-            first, last = (measured is result.measurements[i] for i in (0, -1))
             title = f'{result.model} {result.batch}x{result.size[0]}x{result.size[1]}'
             title += result.task.removeprefix(options.task)
-            row = _row(measured, comparisons.get(measured.name))
-            table.add_row(title if first else '', *row, end_section=last)
+            title = title if measured is result.measurements[0] else ''
+            rows.append([title, *_row(measured, comparisons.get(measured.name))])
+        last_rows.append(len(rows) - 1)
+    # A task fills only some of the columns.
+    used = [i for i in range(len(COLUMNS)) if any(row[i] not in ('', '-') for row in rows)]
+    for i in used:
+        table.add_column(COLUMNS[i], no_wrap=i == 0, justify='right' if i else 'left')
+    for number, row in enumerate(rows):
+        table.add_row(*(row[i] for i in used), end_section=number in last_rows)
     console.print(table)
     described = ', '.join(f'{key} {value}' for key, value in hardware(options.device).items())
     console.print(f'machine: {described}')

@@ -27,7 +27,7 @@ from mmseg_custom.benchmark.timing import (
 from mmseg_custom.benchmark.workers import WorkerState, start_workers
 
 PEERS = ('mmseg', 'hf', 'smp')
-TASKS = (*DEFAULT_BATCH, 'eval', 'hooks')
+TASKS = (*DEFAULT_BATCH, 'eval', 'hooks', 'data')
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Largest difference of the contenders' results at which they still count as the same, in fp32.
 TOLERANCE = 1e-3
@@ -39,7 +39,8 @@ class Options:
 
     Attributes:
         task: one of ``TASKS``.
-        models: names, see :mod:`mmseg_custom.benchmark.named_models`.
+        models: names, see :mod:`mmseg_custom.benchmark.named_models`; for the task ``data`` those
+            of data sets, by default all.
         against: some of ``PEERS``.
         device: ``cpu`` or ``cuda``.
         dtype: a key of ``DTYPES``: that of autocast.
@@ -53,10 +54,11 @@ class Options:
         keep_memory: whose process keeps freed memory on a CPU: ``none``, ``ours`` (as our tools
             do and others do not) or ``both``.
         profile: report which operators take the time.
+        data_root: folder of real pictures for the task ``data``; None generates some.
     """
 
     task: str
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     against: tuple[str, ...] = ('mmseg',)
     device: str = 'cpu'
     dtype: str = 'fp32'
@@ -69,6 +71,7 @@ class Options:
     pictures: int = 24
     keep_memory: str = 'ours'
     profile: bool = False
+    data_root: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,10 @@ def run(options: Options, report=lambda text: None) -> tuple[Ceilings, list[Resu
         from mmseg_custom.benchmark.hooks import run_hooks
 
         return ceilings, run_hooks(options, report)
+    if options.task == 'data':
+        from mmseg_custom.benchmark.data import run_data
+
+        return ceilings, run_data(options, report)
     return ceilings, [_run_model(options, name, ceilings, report) for name in options.models]
 
 
@@ -189,7 +196,7 @@ def check_options(options: Options) -> None:
         raise ValueError('--device cuda, but PyTorch sees no GPU; use --device cpu')
     if options.task == 'loss' and options.compile != 'none':
         raise ValueError('--task loss starts from given logits: leave out --compile')
-    for name in options.models:
+    for name in options.models if options.task != 'data' else ():
         model_config(name)
         if not _peers(options, name):
             raise ValueError(

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -50,18 +50,19 @@ class Worker:
     connection: Connection
 
     def step(self) -> None:
-        """Take one step.
+        """Take one step; raises as :meth:`ask`."""
+        self.ask('step')
+
+    def state(self) -> WorkerState:
+        """Ask for what the process says of itself; raises as :meth:`ask`."""
+        return self.ask('state')
+
+    def ask(self, what: str):
+        """Send a message and return the answer.
 
         Raises:
             RuntimeError: the process failed; its traceback is on stderr.
         """
-        self._ask('step')
-
-    def state(self) -> WorkerState:
-        """Ask for what the process says of itself; raises as :meth:`step`."""
-        return self._ask('state')
-
-    def _ask(self, what: str):
         try:
             self.connection.send(what)
             return self.connection.recv()
@@ -70,11 +71,14 @@ class Worker:
 
 
 @contextmanager
-def start_workers(orders: dict[str, dict]) -> Iterator[dict[str, Worker]]:
+def start_workers(
+    orders: dict[str, dict], serve: Callable | None = None
+) -> Iterator[dict[str, Worker]]:
     """Start one process per contender; each has taken a step before the next one starts.
 
     Args:
-        orders: arguments of :func:`serve`, without the connection, by contender.
+        orders: arguments of ``serve``, without the connection, by contender.
+        serve: what runs in the process; :func:`serve_network` by default.
 
     Raises:
         RuntimeError: a process failed; its traceback is on stderr.
@@ -84,7 +88,8 @@ def start_workers(orders: dict[str, dict]) -> Iterator[dict[str, Worker]]:
         workers = {}
         for name, order in orders.items():
             here, there = context.Pipe()
-            process = context.Process(target=serve, args=(there,), kwargs=order, daemon=True)
+            # No daemon: those may not have processes of their own, as a loader has.
+            process = context.Process(target=serve or serve_network, args=(there,), kwargs=order)
             process.start()
             stack.callback(process.join)
             stack.callback(here.close)
@@ -94,7 +99,7 @@ def start_workers(orders: dict[str, dict]) -> Iterator[dict[str, Worker]]:
         yield workers
 
 
-def serve(
+def serve_network(
     connection: Connection,
     *,
     task: str,

@@ -2,6 +2,7 @@
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
 from mmseg_custom.datasets import transforms
+from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.class_folder import ClassFolderDataset
 from mmseg_custom.datasets.dataset_yaml import folder_metainfo, read_dataset_yaml
@@ -19,6 +20,7 @@ from mmseg_custom.datasets.wrappers import (
 )
 
 __all__ = [
+    'CachedDataset',
     'CamVidDataset',
     'CheckedFiles',
     'ClassBalancedDataset',

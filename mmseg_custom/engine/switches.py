@@ -13,6 +13,8 @@ from mmengine.config import Config
 
 from mmseg_custom.messages import did_you_mean
 
+# Shared by all runs of a folder; ignored by git as they are.
+CACHE_FOLDER = 'work_dirs/cache'
 LOGGERS = ('tensorboard', 'wandb', 'mlflow')
 
 
@@ -124,9 +126,18 @@ def _backend(name: str, config: Config) -> dict:
     return dict(type='TensorboardVisBackend')
 
 
+def _cache_images(config: Config, value: Any) -> None:
+    if value is not True and not isinstance(value, str | os.PathLike):
+        raise ValueError(f'cache_images={value!r}; expected True or a folder')
+    folder = CACHE_FOLDER if value is True else str(value)
+    loader = config.train_dataloader
+    loader.dataset = dict(type='mmseg_custom.CachedDataset', dataset=loader.dataset, folder=folder)
+
+
 # What each key does; `freeze` and `compile` are read by the runner.
 SWITCHES: dict[str, Callable[[Config, Any], None]] = {
     'class_balanced_sampling': _balance_classes,
+    'cache_images': _cache_images,
     'ema': _average_weights,
     'early_stopping': _stop_early,
     'layer_decay': _decay_layers,

@@ -70,6 +70,24 @@ def test_the_training_set_is_drawn_from(option, wanted):
     assert wanted.items() <= dict(dataset).items() and dataset.dataset == plain
 
 
+def test_a_cache_wraps_the_training_data_alone(tmp_path):
+    config = switched(f'cache_images={tmp_path}')
+    assert config.train_dataloader.dataset.type == 'mmseg_custom.CachedDataset'
+    assert config.train_dataloader.dataset.folder == str(tmp_path)
+    assert config.val_dataloader.dataset.type != 'mmseg_custom.CachedDataset'
+    assert switched('cache_images=True').train_dataloader.dataset.folder == 'work_dirs/cache'
+
+
+def test_a_training_from_the_cache_is_the_same(tmp_path, training_pictures):
+    weights, length = [], ('max_iters=2', 'train_cfg.val_interval=2')
+    for option in ('cache_images=False', f'cache_images={tmp_path}/cache'):
+        config = configured(training_pictures, *length, option)
+        runner = run(config, tmp_path / option.partition('=')[2][-5:])
+        weights.append(runner.model.state_dict())
+    assert len([*(tmp_path / 'cache').glob('*/*.sample')]) == 11
+    assert all(torch.equal(value, weights[0][name]) for name, value in weights[1].items())
+
+
 def test_layer_decay_keeps_other_keys():
     config = switched('layer_decay=0.8', '+optim_wrapper.paramwise_cfg.norm_decay_mult=0.0')
     assert config.optim_wrapper.paramwise_cfg == {'norm_decay_mult': 0.0, 'layer_decay': 0.8}
@@ -82,6 +100,7 @@ def test_layer_decay_keeps_other_keys():
     [
         ('ema=always', "ema='always'; expected True, a number for momentum, or a dict"),
         ('early_stopping=0.5', 'early_stopping=0.5; expected True, a number for patience'),
+        ('cache_images=3', 'cache_images=3; expected True or a folder'),
         ('loggers=tensorbord', "loggers: 'tensorbord' is unknown; did you mean tensorboard"),
     ],
 )

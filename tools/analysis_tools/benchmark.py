@@ -14,9 +14,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--task', default='infer', help='infer, predict, slide, train, loss, eval, hooks'
+        '--task', default='infer', help='infer, predict, slide, train, loss, eval, hooks, data'
     )
-    parser.add_argument('--models', type=_names, default=('segformer_b0',), help='with commas')
+    parser.add_argument('--models', type=_names, help='with commas; for data ade20k,cityscapes,...')
     parser.add_argument('--against', type=_names, default=('mmseg',), help='mmseg,hf,smp')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--dtype', default='fp32', help='fp32, bf16 or fp16, by autocast')
@@ -31,6 +31,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--keep-memory', default='ours', choices=('none', 'ours', 'both'), help='see docs/speed.md'
     )
+    parser.add_argument('--data-root', help='real pictures for the task data')
     parser.add_argument('--profile', action='store_true', help='print shares of operators')
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the numbers there')
     parser.add_argument('--traceback', action='store_true', help=argparse.SUPPRESS)
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.benchmark.report import as_json, print_report
     from mmseg_custom.benchmark.run import Options, run
 
+    if arguments['models'] is None:
+        arguments['models'] = () if arguments['task'] == 'data' else ('segformer_b0',)
     options = Options(**arguments)
     ceilings, results = run(options, report=lambda text: print(text, flush=True))
     print_report(options, ceilings, results)

@@ -1,7 +1,6 @@
 """Watches a training: what is not finite, loss spikes, a loader that is too slow."""
 
 import math
-import os
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmseg_custom.engine.failure_dump import dump_iteration, picture_names, pictures_not_finite
+from mmseg_custom.engine.loader_speed import loader_report, reads_from_cache
 from mmseg_custom.engine.parameter_groups import (
     group_table,
     is_written_for_us,
@@ -239,10 +239,15 @@ class GuardHook(Hook):
         )
         if waited > self.max_data_share * total:
             self._said_data_share = True
-            runner.logger.warning(
-                f'{100 * waited / total:.0f} % of the time of the last {self.window} iterations '
-                f'went into waiting for the loader; {_loader_advice(runner.train_dataloader)}'
+            loader = runner.train_dataloader
+            report = loader_report(
+                waited / self.window,
+                total / self.window,
+                loader.batch_size or 1,
+                loader.num_workers,
+                reads_from_cache(runner.cfg.get('train_dataloader')),
             )
+            runner.logger.warning(f'iterations {done - self.window + 1} to {done}: {report}')
 
 
 def _dump(runner, batch: dict, found: dict, with_weights: bool) -> str:
@@ -299,18 +304,3 @@ def _cause(pictures: list[str], loss_is_broken: bool, runner) -> str:
     if _has_loss_scaler(wrapper):
         fixes.append('train in bfloat16 (optim_wrapper.dtype=bfloat16)')
     return f' though all images are: {" or ".join(fixes)}'
-
-
-def _loader_advice(loader) -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    # torchrun says how many processes share this machine.
-    cores = max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
-    if loader.num_workers < cores:
-        return (
-            f'set train_dataloader.num_workers={cores} (now {loader.num_workers}; each process has '
-            f'{cores} cores)'
-        )
-    return (
-        f'its {cores} cores have {loader.num_workers} workers (train_dataloader.num_workers): '
-        'store smaller pictures, on a faster disk, or leave out costly transforms'
-    )

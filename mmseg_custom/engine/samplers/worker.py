@@ -1,16 +1,21 @@
-"""What a loader worker does about signals that are meant for the training process."""
+"""What a loader worker does at its start: about signals, and about memory."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable
 
+from mmseg_custom.host_memory import keep_freed_memory
+
 
 class WorkerStart:
-    """Start a loader worker: only its own training process may stop it.
+    """Start a loader worker: only its own training process may stop it, and it keeps its memory.
 
     A terminal, Slurm and torchrun send their signals to a whole group of processes. A worker that
     obeyed would take the batch away that the training needs to finish its step and save.
+
+    A decoded picture is a new piece of memory each time; from the system it costs as much as the
+    decoding.
 
     Args:
         then: the initialiser that was there before, or None.
@@ -26,6 +31,7 @@ class WorkerStart:
         if hasattr(signal, 'sigwaitinfo'):  # not on macOS
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
+        keep_freed_memory(in_worker=True)
         if self.then is not None:
             self.then(worker_id)
 
