@@ -100,7 +100,11 @@ def _user_message(error: Exception) -> str | None:
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f'{error.filename}: {error.strerror}'
-    text = ' '.join(str(error).split())
+    text = str(error)
+    if re.match(r'Caught \w+ in \w+ worker process', text):
+        # Of a loader's worker comes a whole traceback, whose last line is the message.
+        text = text.strip().splitlines()[-1].partition(': ')[2]
+    text = ' '.join(text.split())
     if isinstance(error, TypeError):
         text = f'{text}{_build_site(error)}'
     return text or type(error).__name__

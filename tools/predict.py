@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.engine.launch import half_precision_inference
     from mmseg_custom.host_memory import keep_freed_memory
     from mmseg_custom.inference.prediction_files import describe, plan_jobs, predict_files
-    from mmseg_custom.inference.predictor import load_model
+    from mmseg_custom.inference.predictor import load_model, picture_suffixes
     from mmseg_custom.writing import check_writable
 
     keep_freed_memory()
-    jobs = plan_jobs(args.source, args.out_dir, args.overwrite)
     config = load_config(args.config, args.cfg_options)
+    jobs = plan_jobs(args.source, args.out_dir, args.overwrite, picture_suffixes(config))
     if args.amp:
         half_precision_inference(config)
     report = []

@@ -24,23 +24,35 @@ def label_maps(dataset: dict) -> Iterator[np.ndarray]:
         ValueError: its pipeline loads no annotations.
     """
     dataset = copy.deepcopy(dataset)
-    _keep_annotations(dataset)
+    keep_steps(dataset, 'LoadAnnotations')
     built = DATASETS.build({'_scope_': SCOPE, **dataset})
     for index in range(len(built)):
         yield built[index]['gt_seg_map']
 
 
-def _keep_annotations(dataset: dict) -> None:
-    """Leave nothing of the pipelines but the loading of labels; in place."""
-    inner = dataset.get('datasets') or [dataset['dataset']] if 'pipeline' not in dataset else []
-    for member in inner:
-        _keep_annotations(member)
-    if inner:
+def innermost(dataset: dict) -> Iterator[dict]:
+    """Yield the configs with a pipeline in the config of a data set, possibly inside wrappers."""
+    if 'pipeline' in dataset:
+        yield dataset
         return
-    loading = [t for t in dataset['pipeline'] if t['type'].endswith('LoadAnnotations')]
-    if not loading:
-        raise ValueError(f'the pipeline of {dataset["type"]} has no LoadAnnotations; add one')
-    dataset['pipeline'] = loading[:1]
+    for member in dataset.get('datasets') or [dataset['dataset']]:
+        yield from innermost(member)
+
+
+def keep_steps(dataset: dict, *endings: str) -> None:
+    """Leave nothing of the pipelines but the first step whose name has each ending; in place.
+
+    Raises:
+        ValueError: a pipeline has no such step.
+    """
+    for member in innermost(dataset):
+        kept = []
+        for ending in endings:
+            found = [step for step in member['pipeline'] if step['type'].endswith(ending)]
+            if not found:
+                raise ValueError(f'the pipeline of {member["type"]} has no {ending}; add one')
+            kept.append(found[0])
+        member['pipeline'] = kept
 
 
 def count_classes(maps: Iterator[np.ndarray], num_classes: int) -> tuple[np.ndarray, np.ndarray]:

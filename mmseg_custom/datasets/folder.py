@@ -5,14 +5,15 @@ from pathlib import Path
 
 import yaml
 
+from mmseg_custom import bands
 from mmseg_custom.datasets.paired import IGNORE_INDEX, PairedDataset
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS
 
 YAML_NAME = 'dataset.yaml'
-YAML_KEYS = ('name', 'classes', 'palette', 'ignore_index')
-METAINFO_KEYS = ('classes', 'palette', 'ignore_index')
+METAINFO_KEYS = ('classes', 'palette', 'ignore_index', *bands.CHECKS)
+YAML_KEYS = ('name', *METAINFO_KEYS)
 # Names that other tools use for the same thing and that no spelling distance would find.
 OTHER_NAMES = {
     'names': 'classes',
@@ -34,7 +35,8 @@ def read_dataset_yaml(root: str | Path) -> dict:
 
     Returns:
         The keys that the file has: ``name`` (str), ``classes`` (tuple of str), ``palette`` (list of
-        ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255).
+        ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255), and those of
+        :data:`mmseg_custom.bands.CHECKS`.
 
     Raises:
         FileNotFoundError: no folder, or no such file in it.
@@ -75,8 +77,9 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
         metainfo: the same keys from the config. Palette and ignore value win over the file's.
 
     Returns:
-        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)``; the palette
-        is generated where none is given, the ignore value is 255 where none is given.
+        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)`` and what is
+        said of the bands; the palette is generated where none is given, the ignore value is 255
+        where none is given.
 
     Raises:
         FileNotFoundError: nothing gives the classes.
@@ -114,7 +117,7 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             'take a value that is no class, or, if 0 means unlabelled and classes count from 1, '
             'leave ignore_index out and set reduce_zero_label=True'
         )
-    return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
+    return {**given, 'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
 
 
 def _described(value) -> str:
@@ -130,7 +133,10 @@ def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
             known = f'(known: {", ".join(keys)})'
             offer = f'; {hint}' if hint else ''
             raise ValueError(f"{where}: unknown key '{key}'{offer} {known}")
-    checks = {'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index}
+    checks = {
+        **{'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index},
+        **bands.CHECKS,
+    }
     return {
         key: checks[key](value, where) if key in checks else str(value)
         for key, value in content.items()
@@ -204,7 +210,8 @@ class FolderDataset(PairedDataset):
     Args:
         data_root: the folder.
         split: name of the sub-folder, usually ``'train'``, ``'val'`` or ``'test'``.
-        metainfo: ``classes``, ``palette``, ``ignore_index``; see :func:`folder_metainfo`.
+        metainfo: ``classes``, ``palette``, ``ignore_index``, ``bands``, ``mean``, ``std``,
+            ``rgb_bands``, ``nodata``; see :func:`folder_metainfo`.
         kwargs: other arguments of :class:`~mmseg_custom.datasets.paired.PairedDataset`.
 
     Raises:
@@ -218,13 +225,8 @@ class FolderDataset(PairedDataset):
         if 'ignore_index' in kwargs:
             metainfo = {**(metainfo or {}), 'ignore_index': kwargs.pop('ignore_index')}
         facts = self.metainfo_from_config({'data_root': data_root, 'metainfo': metainfo})
-        super().__init__(
-            data_root,
-            split,
-            metainfo={'classes': facts['classes'], 'palette': facts['palette']},
-            ignore_index=facts['ignore_index'],
-            **kwargs,
-        )
+        ignore_index = facts.pop('ignore_index')
+        super().__init__(data_root, split, metainfo=facts, ignore_index=ignore_index, **kwargs)
 
     @classmethod
     def metainfo_from_config(cls, dataset: Mapping) -> dict:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
-from mmseg_custom.inference.predictor import predict_image, read_image
+from mmseg_custom.inference.predictor import picture_of, predict_image, read_image
 from mmseg_custom.visualization.file_names import name_below
 from mmseg_custom.visualization.panels import draw_overlay
 from mmseg_custom.visualization.rendering import class_map_image, class_shares, write_image
@@ -45,7 +45,10 @@ class Result:
 
 
 def plan_jobs(
-    source: str | os.PathLike, out_dir: str | os.PathLike, overwrite: bool = False
+    source: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    overwrite: bool = False,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
 ) -> list[Job]:
     """List the pictures and the files to write, without writing any.
 
@@ -54,6 +57,7 @@ def plan_jobs(
         out_dir: where the files go, ``<name>_classes.png`` and ``<name>_overlay.png``, in the same
             sub-folders.
         overwrite: whether files that exist may be replaced.
+        suffixes: endings of the pictures of a folder.
 
     Returns:
         One job per picture, sorted by path.
@@ -70,7 +74,7 @@ def plan_jobs(
                 f'--out-dir {out_dir} lies in the folder of the pictures, {source}: the next run '
                 'would take its files for pictures; choose a folder outside'
             )
-        images = [source / name for name in find_by_stem(source, IMAGE_SUFFIXES).values()]
+        images = [source / name for name in find_by_stem(source, suffixes).values()]
     elif source.exists():
         images, source = [source], source.parent
     else:
@@ -115,7 +119,8 @@ def predict_files(
             yield Result(job, error=' '.join(str(error).split()))
             continue
         latency_ms = 1000 * (time.perf_counter() - start)
-        overlay = draw_overlay(image, class_map, classes, palette, opacity, ignore_index=None)
+        picture = picture_of(model, image)
+        overlay = draw_overlay(picture, class_map, classes, palette, opacity, ignore_index=None)
         write_image(job.class_map, class_map_image(class_map, palette, ignore_index=None))
         write_image(job.overlay, overlay)
         shares = class_shares(class_map, len(classes), ignore_index=None)

@@ -1,8 +1,16 @@
 """What happens to a picture between the file and the network."""
 
 from mmseg_custom.datasets.transforms.class_inputs import PackClassInputs
+from mmseg_custom.datasets.transforms.load_bands import IgnoreNodata, LoadBandsFromFile
 from mmseg_custom.datasets.transforms.rand_augment import RandAugment
 from mmseg_custom.datasets.transforms.random_erasing import RandomErasing
 from mmseg_custom.datasets.transforms.random_resized_crop import RandomResizedCrop
 
-__all__ = ['PackClassInputs', 'RandAugment', 'RandomErasing', 'RandomResizedCrop']
+__all__ = [
+    'IgnoreNodata',
+    'LoadBandsFromFile',
+    'PackClassInputs',
+    'RandAugment',
+    'RandomErasing',
+    'RandomResizedCrop',
+]
