@@ -8,8 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmseg_custom.messages import did_you_mean
-
 COLOURS = ('red', 'green', 'blue')
 
 
@@ -110,8 +108,9 @@ def _band_index(band: int | str, names: Sequence[str] | None, count: int | None,
                 "'bands: [...]' to dataset.yaml, or give indices from 0"
             )
         if band not in names:
-            hint = did_you_mean(band, names) or f'known: {", ".join(names)}'
-            raise ValueError(f"{key}: the data set has no band '{band}'; {hint}")
+            raise ValueError(
+                f"{key}: the data set has no band '{band}'; expected some of {', '.join(names)}"
+            )
         return list(names).index(band)
     if isinstance(band, bool) or not isinstance(band, int) or band < 0:
         raise ValueError(f'{key}: expected a name or an index from 0, got {band!r}')

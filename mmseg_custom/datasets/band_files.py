@@ -94,18 +94,14 @@ def _read_tiff(path: Path) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            if series.keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE:
-                raise _palette_error(path)
+            is_palette = series.keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE
             array, axes = series.asarray(), series.axes
-    except (tifffile.TiffFileError, OSError, EOFError, IndexError, KeyError) as error:
-        raise _unreadable(path, error) from error
-    except ValueError as error:
-        if 'imagecodecs' in str(error):
-            fix = 'run: pip install imagecodecs, or compress with deflate'
-            raise _unreadable(path, error, fix) from error
-        if str(error).startswith(str(path)):
-            raise
-        raise _unreadable(path, error) from error
+    except Exception as error:  # what a damaged file leads to has no common class
+        lacks_codec = 'imagecodecs' in str(error)
+        fix = 'run: pip install imagecodecs, or compress with deflate'
+        raise _unreadable(path, error, *[fix] * lacks_codec) from error
+    if is_palette:
+        raise _palette_error(path)
     return _bands_last(array, axes, path)
 
 

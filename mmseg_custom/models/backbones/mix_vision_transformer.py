@@ -88,13 +88,8 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
         with_cp: bool = False,
         rgb_channels: Sequence[int] | None = None,
     ):
-        per_stage = dict(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            patch_sizes=patch_sizes,
-            strides=strides,
-            sr_ratios=sr_ratios,
-        )
+        per_stage = dict(num_layers=num_layers, num_heads=num_heads, patch_sizes=patch_sizes)
+        per_stage |= dict(strides=strides, sr_ratios=sr_ratios)
         _check_arguments(num_stages, per_stage, out_indices, frozen_stages)
         # The stock constructor builds patch embeddings and norms, but not its slower layers.
         super().__init__(
