@@ -9,7 +9,7 @@ import numpy as np
 
 from mmseg_custom.datasets.band_files import BAND_SUFFIXES
 from mmseg_custom.datasets.class_balance import IGNORE_INDEX, innermost, keep_steps
-from mmseg_custom.datasets.folder import YAML_NAME, read_dataset_yaml
+from mmseg_custom.datasets.dataset_yaml import YAML_NAME, read_dataset_yaml
 from mmseg_custom.registry import DATASETS, SCOPE
 from mmseg_custom.writing import write_atomically
 

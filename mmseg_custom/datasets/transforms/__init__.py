@@ -1,6 +1,7 @@
 """What happens to a picture between the file and the network."""
 
 from mmseg_custom.datasets.transforms.class_inputs import PackClassInputs
+from mmseg_custom.datasets.transforms.load_annotations import LoadAnnotations
 from mmseg_custom.datasets.transforms.load_bands import IgnoreNodata, LoadBandsFromFile
 from mmseg_custom.datasets.transforms.rand_augment import RandAugment
 from mmseg_custom.datasets.transforms.random_erasing import RandomErasing
@@ -8,6 +9,7 @@ from mmseg_custom.datasets.transforms.random_resized_crop import RandomResizedCr
 
 __all__ = [
     'IgnoreNodata',
+    'LoadAnnotations',
     'LoadBandsFromFile',
     'PackClassInputs',
     'RandAugment',
