@@ -42,6 +42,11 @@ class BandStatistics:
         """Of all pixels, not an estimate from a sample."""
         return np.sqrt(self.squares / max(self.count, 1))
 
+    def reversed(self) -> 'BandStatistics':
+        """The same with the bands in the other order, as ``bgr_to_rgb`` turns them."""
+        arrays = (self.mean, self.squares, self.minimum, self.maximum)
+        return BandStatistics(self.count, *(array[::-1] for array in arrays))
+
     def add(self, pixels: np.ndarray) -> None:
         """Add pixels (n, C) of any numbers."""
         for start in range(0, len(pixels), PIXELS_AT_ONCE):

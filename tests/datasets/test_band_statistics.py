@@ -85,6 +85,17 @@ def test_mixed_numbers_of_bands(folder):
         measure_bands(folder_config(str(folder), 'train'))
 
 
+def test_colours_of_a_config_are_in_the_order_of_its_preprocessor(tmp_path, capsys):
+    for name in ('images', 'masks'):
+        (tmp_path / name / 'train').mkdir(parents=True)
+    Image.new('RGB', (8, 8), (30, 20, 10)).save(tmp_path / 'images/train/a.png')
+    Image.new('L', (8, 8)).save(tmp_path / 'masks/train/a.png')
+    (tmp_path / 'dataset.yaml').write_text('classes: [a, b]\n')
+    tool = load_tool('analysis_tools/band_statistics.py')
+    tool.main(['segformer/segformer_mit-b0_folder.py', '--cfg-options', f'data_root={tmp_path}'])
+    assert 'mean=[30.0, 20.0, 10.0], std=[0.0, 0.0, 0.0]' in capsys.readouterr().out
+
+
 def test_the_tool_prints_and_writes_what_a_training_takes(folder, capsys):
     tool = load_tool('analysis_tools/band_statistics.py')
     tool.main([str(folder), '--write'])

@@ -38,11 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.registry import register_all
 
     register_all()
-    if Path(args.source).is_dir():
+    config = None if Path(args.source).is_dir() else load_config(args.source, args.cfg_options)
+    if config is None:
         dataset = folder_config(args.source, args.split, args.labelled_only)
     else:
-        dataset = load_config(args.source, args.cfg_options).train_dataloader.dataset
+        dataset = config.train_dataloader.dataset
     statistics = measure_bands(dataset, args.labelled_only, _show_progress)
+    if config is not None and config.model.data_preprocessor.get('bgr_to_rgb'):
+        statistics = statistics.reversed()
     names = dataset_metainfo(dataset).get('bands') or range(len(statistics.mean))
     table = PrettyTable(['Band', 'Mean', 'Std', 'Minimum', 'Maximum'], align='r')
     values = (statistics.mean, statistics.std, statistics.minimum, statistics.maximum)
