@@ -20,6 +20,7 @@ from mmseg_custom.engine.launch import train
 from mmseg_custom.inference.predictor import load_model, picture_of, predict_image, read_image
 
 THIN = 'model.backbone.num_layers=[1,1,1,1]'
+TEST_SIZE = 'test_dataloader.dataset.pipeline.1.scale=(64,64)'
 LEAF = CONFIG_DIR / 'segformer/segformer_mit-b0_folder_bands.py'
 
 
@@ -33,13 +34,12 @@ def folder(tmp_path_factory):
 
 def options(folder, *more: str) -> list[str]:
     """Small crops, pictures at their own size, no worker processes."""
-    scale = '=(64,64)'
     workers = [f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')]
     return [
         *(f'data_root={folder}', 'crop_size=(64,64)', 'max_iters=60', *workers, *more),
-        f'train_dataloader.dataset.pipeline.3.scale{scale}',
-        f'val_dataloader.dataset.pipeline.1.scale{scale}',
-        f'test_dataloader.dataset.pipeline.1.scale{scale}',
+        'train_dataloader.dataset.pipeline.3.scale=(64,64)',
+        'val_dataloader.dataset.pipeline.1.scale=(64,64)',
+        TEST_SIZE,
         'default_hooks.report.curves=False',
     ]
 
@@ -98,8 +98,7 @@ def test_only_the_fourth_band_tells_the_class(folder, tmp_path, run_tool):
     # Elsewhere, with the leaf: the checkpoint says what is known of the bands.
     picture = write_bands(tmp_path / 'new', {'test': 1}) / 'images/test'
     mask = np.asarray(Image.open(tmp_path / 'new/masks/test/0.png'))
-    size = options('nowhere')[-2]
     call = ['predict.py', LEAF, checkpoint, picture, '--out-dir', tmp_path / 'p']
-    run(*call, '--cfg-options', THIN, size)
+    run(*call, '--cfg-options', THIN, TEST_SIZE)
     found = np.asarray(Image.open(tmp_path / 'p/0_classes.png'))
     assert (found == mask).mean() > 0.9
