@@ -40,10 +40,6 @@ def test_bands_as_pages(tmp_path):
     np.testing.assert_array_equal(read_bands(tmp_path / 'a.tiff'), BANDS)
 
 
-def _rgb_tiff(path, bands):
-    tifffile.imwrite(path, bands, photometric='rgb', planarconfig='contig', extrasamples=None)
-
-
 @pytest.mark.parametrize('name', ['a.tif', 'a.png'])
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
 @pytest.mark.parametrize('count', [3, 4])
@@ -209,12 +205,6 @@ def test_pixels_without_data_are_filled_and_their_labels_ignored(nodata, dtype, 
     results['gt_seg_map'] = labels = np.ones((4, 5), np.uint8)
     ignored = IgnoreNodata()(results)['gt_seg_map']
     assert ignored[2, 1] == 255 and (ignored == 1).sum() == 19 and labels.all()
-
-
-def test_a_mask_of_another_size():
-    results = dict(img_path='a.tif', nodata=np.ones((4, 5), bool), gt_seg_map=np.ones((5, 4)))
-    with pytest.raises(ValueError, match=r'a.tif is \(4, 5\) but its mask \(5, 4\)'):
-        IgnoreNodata()(results)
 
 
 def test_three_bands_are_shown(tmp_path):

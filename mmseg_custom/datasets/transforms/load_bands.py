@@ -126,11 +126,6 @@ class IgnoreNodata(BaseTransform):
         """See the class."""
         missing, labels = results.get('nodata'), results.get('gt_seg_map')
         if missing is not None and labels is not None:
-            if missing.shape != labels.shape:
-                raise ValueError(
-                    f'{results["img_path"]} is {missing.shape} but its mask {labels.shape} (H, W); '
-                    'expected the same size'
-                )
             labels = labels.copy()
             labels[missing] = IGNORE_INDEX
             results['gt_seg_map'] = labels
