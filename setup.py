@@ -12,11 +12,20 @@ EXTRAS = {
     # mmcv without compiled operators; leave it out where a compiled mmcv is already installed.
     'lite': ['mmcv-lite>=2.1,<2.2'],
     'tensorboard': ['tensorboard'],
-    # Pictures with other bands than red, green and blue, in TIFF.
-    'data': ['tifffile'],
+    # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
+    'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
+    'video': ['av'],
     # What the benchmark compares with, besides mmseg.
     'peers': ['transformers'],
-    'test': ['pytest', 'pytest-timeout', 'pytest-xdist', 'ruff', 'scikit-learn', 'wheel'],
+    'test': [
+        'pytest',
+        'pytest-timeout',
+        'pytest-xdist',
+        'ruff',
+        'scikit-learn',
+        'shapely',
+        'wheel',
+    ],
 }
 
 

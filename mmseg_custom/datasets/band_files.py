@@ -8,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 TIFF_SUFFIXES = ('.tif', '.tiff')
 BAND_SUFFIXES = (*TIFF_SUFFIXES, '.npy', '.png')
+INSTALL = 'run: pip install "mmseg_custom[data]"'
 # Kept as they are; other numbers become float32.
 KEPT_DTYPES = (np.uint8, np.uint16, np.float32)
 
@@ -89,7 +90,7 @@ def _read_tiff(path: Path) -> np.ndarray:
         import tifffile
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{path} needs tifffile, which is not installed; run: pip install "mmseg_custom[data]"'
+            f'{path} needs tifffile, which is not installed; {INSTALL}'
         ) from error
     try:
         with tifffile.TiffFile(path) as file:
@@ -98,7 +99,7 @@ def _read_tiff(path: Path) -> np.ndarray:
             array, axes = series.asarray(), series.axes
     except Exception as error:  # what a damaged file leads to has no common class
         lacks_codec = 'imagecodecs' in str(error)
-        fix = 'run: pip install imagecodecs, or compress with deflate'
+        fix = f'{INSTALL}, or compress with deflate'
         raise _unreadable(path, error, *[fix] * lacks_codec) from error
     if is_palette:
         raise _palette_error(path)

@@ -1,5 +1,6 @@
 """Pictures of bands as arrays: every storage gives the same numbers, damage is one line."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -13,12 +14,14 @@ from mmseg_custom.datasets.transforms import IgnoreNodata, LoadBandsFromFile
 # Every band has numbers of its own, above 8 bits, so that a swap or a cast is seen.
 BANDS = np.arange(48 * 32 * 4, dtype=np.uint16).reshape(48, 32, 4) * 10 + [0, 1, 2, 3]
 BANDS = BANDS.astype(np.uint16)
+FALLBACK = 'tifffile._imagecodecs'
 STORAGES = {
     'interleaved': dict(planarconfig='contig'),
     'planar': dict(planarconfig='separate'),
     'tiled': dict(planarconfig='contig', tile=(16, 16)),
     'deflate': dict(planarconfig='contig', compression='zlib', predictor=False),
     'planar, tiled, deflate': dict(planarconfig='separate', tile=(16, 16), compression='zlib'),
+    'LZW': dict(planarconfig='contig', compression='lzw'),
     'big endian': dict(planarconfig='contig', byteorder='>'),
 }
 
@@ -102,10 +105,6 @@ def _palette_png(path):
     picture.save(path)
 
 
-def _lzw_tiff(path):
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path, compression='tiff_lzw')
-
-
 BROKEN = {
     'cut off TIFF': ('a.tif', lambda p: (tifffile.imwrite(p, BANDS), _cut(p)), 'cannot be read'),
     'TIFF without a directory': ('a.tif', lambda p: p.write_bytes(b'II*\0'), 'cannot be read'),
@@ -113,7 +112,6 @@ BROKEN = {
     'empty TIFF': ('a.tif', lambda p: p.touch(), r'a.tif \(0 bytes\) cannot be read'),
     'palette TIFF': ('a.tif', _palette_tiff, 'a.tif is a palette picture.* export it with bands'),
     'palette PNG': ('a.png', _palette_png, 'a.png is a palette picture'),
-    'LZW': ('a.tif', _lzw_tiff, 'imagecodecs.*or compress with deflate'),
     'time series': (
         'a.tif',
         lambda p: tifffile.imwrite(p, np.zeros((2, 3, 8, 8), np.uint8), photometric='minisblack'),
@@ -148,6 +146,14 @@ def test_without_tifffile(tmp_path, monkeypatch):
     (tmp_path / 'a.tif').touch()
     monkeypatch.setitem(sys.modules, 'tifffile', None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "mmseg_custom\[data\]"$'):
+        read_bands(tmp_path / 'a.tif')
+
+
+def test_a_compression_without_its_package(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / 'a.tif', BANDS, compression='lerc', photometric='minisblack')
+    # What tifffile itself falls back to.
+    monkeypatch.setattr(tifffile.tifffile, 'imagecodecs', importlib.import_module(FALLBACK))
+    with pytest.raises(ValueError, match=r'imagecodecs.*"mmseg_custom\[data\]", or compress with'):
         read_bands(tmp_path / 'a.tif')
 
 
