@@ -1,7 +1,9 @@
 """Words that error messages of several parts share."""
 
 import difflib
+import importlib
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 
 
 def did_you_mean(
@@ -22,3 +24,22 @@ def did_you_mean(
     if isinstance(known, Mapping):
         near = [known[key] for key in near]
     return f'did you mean {" or ".join(near)}?' if near else ''
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import a module of an optional dependency.
+
+    Args:
+        module: dotted name.
+        extra: of this package, that brings it.
+
+    Raises:
+        ImportError: it is not installed; the message has the line that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition('.')[0]
+        raise ImportError(
+            f'{package} cannot be imported ({error}); run: pip install "mmseg_custom[{extra}]"'
+        ) from error

@@ -19,7 +19,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help='continue from this checkpoint, or from the newest whole one of the work folder',
     )
     parser.add_argument(
-        '--overwrite', action='store_true', help='start anew, removing what could be resumed'
+        '--overwrite', action='store_true', help='start anew, removing the checkpoints there'
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
     parser.add_argument(

@@ -32,18 +32,26 @@ class Cost:
 def count_cost(step: Callable[[], object]) -> Cost:
     """Run ``step`` once, uncompiled, and count its FLOPs and the bytes that it moves.
 
-    ``torch.utils.flop_counter`` does not know the attention kernel that PyTorch uses on a CPU, so
-    its two operators are added here. Use ``torch.no_grad`` in the step, not inference mode, in
+    Use ``torch.no_grad`` in the step, not inference mode, in
     which operators reach the counters undivided.
+    """
+    traffic = _Traffic()
+    with counting_flops() as counter, traffic:
+        step()
+    return Cost(counter.get_total_flops(), traffic.num_bytes)
+
+
+def counting_flops() -> FlopCounterMode:
+    """PyTorch's counter of FLOPs, by module, while the block runs.
+
+    It does not know the attention kernel that PyTorch uses on a CPU, so its two operators are added
+    here.
     """
     attention = {
         aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
     }
-    traffic = _Traffic()
-    with FlopCounterMode(display=False, custom_mapping=attention) as counter, traffic:
-        step()
-    return Cost(counter.get_total_flops(), traffic.num_bytes)
+    return FlopCounterMode(display=False, custom_mapping=attention)
 
 
 def _attention_flops(query, key, value, *args, out_shape=None, **kwargs) -> int:

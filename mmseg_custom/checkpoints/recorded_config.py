@@ -7,6 +7,23 @@ import ast
 from collections.abc import Iterator
 
 
+def read_config(text: str) -> dict:
+    """Read the top-level names and values of a config; what is no literal is None.
+
+    Args:
+        text: the resolved config, as mmengine and mmcv write it.
+    """
+    try:
+        assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+        return {
+            node.targets[0].id: _value(node.value)
+            for node in assignments
+            if isinstance(node.targets[0], ast.Name)
+        }
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+
+
 def read_preprocessing(text: str) -> dict:
     """Read normalisation, picture size and labels from a config of MMSegmentation 0.x or 1.x.
 
@@ -17,7 +34,7 @@ def read_preprocessing(text: str) -> dict:
         ``mean``, ``std``, ``channel_order``, ``image_size`` and ``reduce_labels`` as in
         :class:`~mmseg_custom.checkpoints.formats.description.Description`, as far as it says them.
     """
-    config = _read(text)
+    config = read_config(text)
     dicts = list(_dicts(config))
     model = config.get('model') if isinstance(config.get('model'), dict) else {}
     preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
@@ -61,19 +78,6 @@ def _numbers(values) -> tuple[float, ...] | None:
     return tuple(values) if all(isinstance(value, int | float) for value in values) else None
 
 
-def _read(text: str) -> dict:
-    """Top-level names and values; what is no literal is None."""
-    try:
-        assignments = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
-        return {
-            node.targets[0].id: _value(node.value)
-            for node in assignments
-            if isinstance(node.targets[0], ast.Name)
-        }
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
-
-
 def _value(node: ast.expr | None):
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         return {one.arg: _value(one.value) for one in node.keywords if one.arg}
@@ -81,7 +85,8 @@ def _value(node: ast.expr | None):
         pairs = zip(node.keys, node.values, strict=True)
         return {k.value: _value(v) for k, v in pairs if isinstance(k, ast.Constant)}
     if isinstance(node, ast.List | ast.Tuple):
-        return [_value(one) for one in node.elts]
+        values = [_value(one) for one in node.elts]
+        return tuple(values) if isinstance(node, ast.Tuple) else values
     try:
         return ast.literal_eval(node)
     except (TypeError, ValueError):
@@ -93,5 +98,5 @@ def _dicts(value) -> Iterator[dict]:
     if isinstance(value, dict):
         yield value
     for one in value.values() if isinstance(value, dict) else value:
-        if isinstance(one, dict | list):
+        if isinstance(one, dict | list | tuple):
             yield from _dicts(one)

@@ -10,15 +10,25 @@ from mmseg_custom.datasets.paired import PairedDataset
 from mmseg_custom.datasets.stock import CheckedFiles
 from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quickstart_dataset
 from mmseg_custom.datasets.synthetic_classes import QuickstartClassesDataset
+from mmseg_custom.datasets.wrappers import (
+    ClassBalancedDataset,
+    ClassPixels,
+    ConcatDataset,
+    RareClassDataset,
+)
 
 __all__ = [
     'CamVidDataset',
     'CheckedFiles',
+    'ClassBalancedDataset',
     'ClassFolderDataset',
+    'ClassPixels',
+    'ConcatDataset',
     'FolderDataset',
     'PairedDataset',
     'QuickstartClassesDataset',
     'QuickstartDataset',
+    'RareClassDataset',
     'folder_metainfo',
     'generate_quickstart_dataset',
     'read_dataset_yaml',

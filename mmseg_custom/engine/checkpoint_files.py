@@ -21,6 +21,7 @@ CHECKSUM_SUFFIX = '.sha256'
 LAST_CHECKPOINT = 'last_checkpoint'
 BACKEND = 'mmseg_custom.checkpoint'
 _RESUMABLE = re.compile(r'(iter|epoch)_\d+\w*\.pth$')
+_BEST = re.compile(r'best_.+_(iter|epoch)_\d+\.pth$')
 
 
 def checksum_path(path: Path) -> Path:
@@ -64,14 +65,15 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def remove_run(work_dir: Path) -> list[str]:
-    """Remove what a run in this folder could be resumed from.
+    """Remove the checkpoints of the run in this folder, its best one too.
 
-    Left there, it would be newer than the first checkpoints of the run that begins.
+    Left there, they would be newer, or seem better, than the first ones of the run that begins.
 
     Returns:
         The names of the checkpoints.
     """
     found = [path for path in saved_checkpoints(work_dir) if path.parent == work_dir]
+    found += sorted(path for path in work_dir.glob('*.pth') if _BEST.match(path.name))
     for path in found:
         remove_checkpoint(path)
     (work_dir / LAST_CHECKPOINT).unlink(missing_ok=True)

@@ -12,12 +12,12 @@ def dataset_metainfo(dataset: dict) -> dict:
 
     Args:
         dataset: the config of a data set, possibly inside wrappers that hold it as ``dataset`` or
-            several as ``datasets``, of which the first counts.
+            several as ``datasets``, of which the first counts unless the wrapper has ``classes``.
 
     Returns:
         A dict with ``classes`` and ``palette`` where they are known, else an empty one.
     """
-    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
+    while 'dataset' in dataset or (dataset.get('datasets') and not dataset.get('classes')):
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     cls = DATASETS.get(dataset['type']) if isinstance(dataset['type'], str) else dataset['type']
     if cls is None:

@@ -19,7 +19,7 @@ def config_difference(before: str, now: str, most: int = 12) -> list[str]:
     Returns:
         ``a.b.c: old -> new`` in the order of names; nothing where the first text is no config.
     """
-    old, new = _flat(before), _flat(now)
+    old, new = flat_config(before), flat_config(now)
     if not old:
         return []
     lines = [
@@ -38,8 +38,8 @@ def _short(values: dict[str, Any], key: str) -> str:
     return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
 
 
-def _flat(text: str) -> dict[str, Any]:
-    """Dotted names and values of the assignments of a config."""
+def flat_config(text: str) -> dict[str, Any]:
+    """Dotted names and values of the assignments of a config; nothing where it is no Python."""
     try:
         tree = ast.parse(text)
     except SyntaxError:

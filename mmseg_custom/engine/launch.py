@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmseg_custom.engine.automatic_weights import drop_automatic_weights
 from mmseg_custom.engine.band_count import fit_bands
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
@@ -88,8 +89,7 @@ def train(
         amp: automatic mixed precision.
         launcher: as in MMSegmentation.
         from_scratch: leave out every pretrained weight.
-        overwrite: start anew in a work folder that already holds checkpoints; those that could be
-            resumed from are removed.
+        overwrite: start anew in a work folder that already holds checkpoints, which are removed.
         tensorboard: also write TensorBoard event files.
         compile: compile backbone and decode head with ``torch.compile``.
         deterministic: only operations whose results do not change from run to run.
@@ -206,6 +206,7 @@ def test(
         raise ValueError('--out and --show-dir write class maps, which a classifier does not have')
     prepare(config, work_dir, launcher, 'test_dataloader')
     drop_pretrained(config)
+    drop_automatic_weights(config.model)
     for key in TRAINING_KEYS:
         config.pop(key, None)
     # A checkpoint's `state_dict` is the average already; EMAHook would load another model with it.

@@ -17,6 +17,7 @@ from mmseg_custom.checkpoints.formats.openmmlab import DESCRIPTION_KEY
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.checkpoints.reading import check_state_dict, state_dict_of
 from mmseg_custom.compat import UPSTREAM_LOG_ENDS, UPSTREAM_LOG_LINES
+from mmseg_custom.engine.automatic_weights import fill_automatic_weights
 from mmseg_custom.engine.compiling import compile_parts
 from mmseg_custom.engine.config import shorten_warmup
 from mmseg_custom.engine.distributed_runner import DistributedRunner
@@ -44,6 +45,7 @@ class Runner(DistributedRunner):
     """
 
     _frozen = ''
+    _weights = ''
 
     def __init__(self, *args, **kwargs) -> None:
         self._console = _Console()
@@ -55,16 +57,26 @@ class Runner(DistributedRunner):
             kwargs['experiment_name'] = f'{name}_{number}'
         super().__init__(*args, **kwargs)
         self._console.quiet = False
-        if self._frozen:
-            self.logger.info(self._frozen)
+        for line in (self._weights, self._frozen):
+            if line:
+                self.logger.info(line)
 
     def build_model(self, model) -> nn.Module:
-        """Build the model; in a training, freeze what the config's ``freeze`` names."""
+        """Build the model; in a training, weigh classes and freeze parts as the config says."""
+        if isinstance(model, dict):
+            self._weights = self._weigh_classes(model)
         built = super().build_model(model)
         patterns = self.cfg.get('freeze')
         if patterns and self._train_dataloader is not None:
             self._frozen = freeze(built, patterns)
         return built
+
+    def _weigh_classes(self, model: dict) -> str:
+        """Fill in ``class_weight='auto'`` of a training, and say so."""
+        if self._train_dataloader is None or 'model' not in self.cfg:
+            return ''
+        # The config that is saved is a copy.
+        return fill_automatic_weights(self.cfg, [model, self.cfg.model], self._resume)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model; norms of another kind that it gets by that are frozen again."""

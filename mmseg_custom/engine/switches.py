@@ -5,7 +5,7 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,21 @@ from mmseg_custom.messages import did_you_mean
 LOGGERS = ('tensorboard', 'wandb', 'mlflow')
 
 
-def apply_switches(config: Config) -> None:
-    """Apply every key of :data:`SWITCHES`; ``None`` and ``False`` switch nothing on.
+def apply_switches(config: Config, keys: Iterable[str] | None = None) -> None:
+    """Apply keys of :data:`SWITCHES`; ``None`` and ``False`` switch nothing on.
 
     Args:
         config: with ``work_dir``; changed in place.
+        keys: which; all where None. :data:`SAMPLING` says what is drawn from the data.
 
     Raises:
         ValueError: the value of a key is wrong.
         ModuleNotFoundError: a logger's package is not installed.
     """
-    for key, apply in SWITCHES.items():
+    for key in SWITCHES if keys is None else keys:
         value = config.pop(key, None)
         if value is not None and value is not False:
-            apply(config, value)
+            SWITCHES[key](config, value)
 
 
 def add_hook(config: Config, name: str, **arguments) -> None:
@@ -80,6 +81,21 @@ def _decay_layers(config: Config, value: Any) -> None:
     wrapper.paramwise_cfg = {**(wrapper.get('paramwise_cfg') or {}), 'layer_decay': value}
 
 
+def _draw_rare_classes(config: Config, value: Any) -> None:
+    arguments = _arguments('rare_class_sampling', value, 'temperature', float)
+    _wrap_dataset(config, 'RareClassDataset', arguments)
+
+
+def _balance_classes(config: Config, value: Any) -> None:
+    arguments = _arguments('class_balanced_sampling', value, 'oversample_thr', float)
+    _wrap_dataset(config, 'ClassBalancedDataset', dict(oversample_thr=0.1) | arguments)
+
+
+def _wrap_dataset(config: Config, kind: str, arguments: dict) -> None:
+    loader = config.train_dataloader
+    loader.dataset = dict(type=f'mmseg_custom.{kind}', dataset=loader.dataset, **arguments)
+
+
 def _log_to(config: Config, value: Any) -> None:
     for name in dict.fromkeys([value] if isinstance(value, str) else value):
         if name not in LOGGERS:
@@ -110,8 +126,11 @@ def _backend(name: str, config: Config) -> dict:
 
 # What each key does; `freeze` and `compile` are read by the runner.
 SWITCHES: dict[str, Callable[[Config, Any], None]] = {
+    'class_balanced_sampling': _balance_classes,
     'ema': _average_weights,
     'early_stopping': _stop_early,
     'layer_decay': _decay_layers,
     'loggers': _log_to,
+    'rare_class_sampling': _draw_rare_classes,
 }
+SAMPLING = ('class_balanced_sampling', 'rare_class_sampling')

@@ -17,9 +17,8 @@ from mmengine.registry import DefaultScope
 
 from mmseg_custom.checkpoints.formats.description import Description
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
-from mmseg_custom.datasets.band_files import BAND_SUFFIXES
-from mmseg_custom.datasets.checks import IMAGE_SUFFIXES
 from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.engine.automatic_weights import drop_automatic_weights
 from mmseg_custom.engine.band_count import LOADER as BAND_LOADER
 from mmseg_custom.engine.band_count import fill_bands
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
@@ -122,9 +121,17 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def picture_suffixes(config: Config) -> tuple[str, ...]:
-    """Endings of the files that the config's test pipeline reads."""
-    return BAND_SUFFIXES if _takes_bands(config) else IMAGE_SUFFIXES
+def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return what :func:`read_image` read in the order that pipeline and model are fed with.
+
+    Raises:
+        ValueError: it is no RGB uint8 (H, W, 3) where the model takes colours.
+    """
+    if _takes_bands(model.cfg):
+        return image
+    check_image(image)
+    # As OpenCV reads: BGR.
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def picture_of(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
@@ -150,22 +157,34 @@ def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray)
     """
     if not isinstance(image, np.ndarray):
         image = read_image(model, image)
-    loader, *rest = _pipeline(model.cfg)
-    if not _takes_bands(model.cfg):
-        check_image(image)
-        # The pipeline and the models that follow it are fed BGR, as OpenCV reads.
-        image = image[..., ::-1]
-    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
-    with _scope(model.cfg):
-        pipeline = Compose([from_array, *rest])
-    packed = pipeline({'img': np.ascontiguousarray(image)})
+    with in_scope(model.cfg):
+        packed = array_pipeline(model.cfg)({'img': pipeline_input(model, image)})
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     prediction = model.test_step(batch)[0].pred_sem_seg.data
     dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
     return prediction.squeeze(0).to(dtype).cpu().numpy()
 
 
-def _scope(config: Config):
+def array_pipeline(config: Config, tta: bool = False) -> Compose:
+    """Build the test pipeline for pictures in memory, ``{'img': BGR uint8 (H, W, 3)}``.
+
+    It and the models that follow it are fed BGR, as OpenCV reads.
+
+    Args:
+        config: of a segmentor.
+        tta: take its ``tta_pipeline``, which makes several forms of each picture.
+
+    Raises:
+        ValueError: the config has no such pipeline.
+    """
+    loader, *rest = _tta_pipeline(config) if tta else _pipeline(config)
+    from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
+    with in_scope(config):
+        return Compose([from_array, *rest])
+
+
+def in_scope(config: Config):
+    """Look classes up as the config wants while the block runs."""
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
 
 
@@ -175,19 +194,20 @@ def _takes_bands(config: Config) -> bool:
 
 def _built_loader(config: Config):
     """Build the first step of the test pipeline."""
-    with _scope(config):
+    with in_scope(config):
         return Compose(_pipeline(config)[:1]).transforms[0]
 
 
 def _build(config: Config, num_classes: int) -> torch.nn.Module:
     """Build the config's model; heads that leave ``num_classes`` open get the checkpoint's."""
     drop_pretrained(config)
+    drop_automatic_weights(config.model)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
     for _, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = num_classes
-    with _scope(config):
+    with in_scope(config):
         return MODELS.build(config.model)
 
 
@@ -206,6 +226,21 @@ def _pipeline(config: Config) -> list[dict]:
             f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'
         )
     return [step for step in pipeline if not _type_name(step).endswith('LoadAnnotations')]
+
+
+def _tta_pipeline(config: Config) -> list[dict]:
+    """Return ``tta_pipeline`` without the steps that load labels."""
+    if not config.get('tta_pipeline'):
+        raise ValueError(f'config {config.filename} has no tta_pipeline; leave --tta out')
+    pipeline = copy.deepcopy(config.tta_pipeline)
+    for step in pipeline:
+        if step.get('transforms'):
+            kept = [
+                [one for one in choice if not _type_name(one).endswith('LoadAnnotations')]
+                for choice in step['transforms']
+            ]
+            step['transforms'] = [choice for choice in kept if choice]
+    return pipeline
 
 
 def _type_name(step: dict) -> str:

@@ -1,8 +1,8 @@
 """Training curves as a PNG, from the records of runs' logs.
 
 A record is a dict of ``mode`` (``train`` or ``val``), ``step`` (iterations done) and values:
-``loss`` and ``lr`` of a training; ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU`` (a dict of
-the classes' scores) of a validation.
+``loss``, its parts and ``lr`` of a training; ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU``
+(a dict of the classes' scores) of a validation.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 CLASS_IOU = 'class_IoU'
+DECODE_LOSS = 'decode.loss_ce'
 SCORES = {'mIoU': 'validation mIoU (%)', 'top1': 'validation top-1 accuracy (%)'}
 COLOURS = ('#c0392b', '#2471a3', '#1e8449', '#7d3c98', '#b9770e', '#117a65', '#34495e', '#d35400')
 LOSS, LR, SCORE = COLOURS[:3]
@@ -48,11 +49,7 @@ def plot_curves(records: Sequence[dict], out_png: str | os.PathLike) -> Path:
     classes = _class_curves(records)
 
     def draw(loss, lr, score, *single) -> None:
-        _draw(loss, points(records, 'train', 'loss'), LOSS, 'training')
-        validation = points(records, 'val', 'val/loss')
-        if validation:
-            _draw(loss, validation, LR, 'validation')
-            loss.legend(fontsize=8)
+        _draw_losses(loss, records)
         _draw(lr, points(records, 'train', 'lr'), LR)
         scores = points(records, 'val', name)
         _draw(score, scores, SCORE)
@@ -139,6 +136,16 @@ def _draw(axes, curve: Points, colour: str, label: str = '', style: int = 0) -> 
     axes.plot(
         steps, values, line, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label
     )
+
+
+def _draw_losses(axes, records: Sequence[dict]) -> None:
+    """Draw the training's loss; beside a validation's, of the decode head alone, its own part."""
+    validation = points(records, 'val', 'val/loss')
+    decode = points(records, 'train', DECODE_LOSS) if validation else []
+    _draw(axes, decode or points(records, 'train', 'loss'), LOSS, 'training')
+    if validation:
+        _draw(axes, validation, LR, 'validation')
+        axes.legend(fontsize=8, title='decode head' if decode else None)
 
 
 def _class_curves(records: Sequence[dict]) -> dict[str, Points]:

@@ -149,6 +149,7 @@ def make_data(folder: Path) -> None:
     (folder / 'my_pictures').mkdir()
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     cv2.imwrite(str(folder / 'my_pictures/street.jpg'), picture)
+    cv2.imwrite(str(folder / 'field.tif'), picture)
     for name in ('train/cat', 'train/dog', 'val/cat', 'val/dog'):
         (folder / 'my_classes' / name).mkdir(parents=True)
         cv2.imwrite(str(folder / 'my_classes' / name / 'one.jpg'), picture)
@@ -181,7 +182,8 @@ def make_workspace(folder: Path, shared: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / 'my_folder').symlink_to(shared / 'data/my_folder')
     for path in shared.iterdir():
-        if path.name in ('data', 'my_pictures', 'my_classes', 'my_bands', 'checkpoint.pth'):
+        names = ('data', 'my_pictures', 'my_classes', 'my_bands', 'field.tif', 'checkpoint.pth')
+        if path.name in names:
             (folder / path.name).symlink_to(path)
     return folder
 

@@ -118,9 +118,14 @@ def test_overwriting_and_resuming_what_is_done_are_said(finished, tmp_path, trai
     run(short(training_pictures), tmp_path, resume=True)
     text = max(tmp_path.glob('*/*.log'), key=lambda path: path.stat().st_mtime_ns).read_text()
     assert 'WARNING - this run is done: 1 of 1 iterations; set a larger max_iters' in text
+    (tmp_path / 'best_mDice_iter_1.pth').write_bytes(b'of the old run')
+    (tmp_path / 'best_of_mine.pth').write_bytes(b'of the user')
     run(short(training_pictures), tmp_path, overwrite=True)
     text = max(tmp_path.glob('*/*.log'), key=lambda path: path.stat().st_mtime_ns).read_text()
-    assert f'WARNING - --overwrite: removed iter_1.pth, the run that was in {tmp_path}' in text
+    removed = 'iter_1.pth, best_mDice_iter_1.pth, best_mIoU_iter_1.pth'
+    assert f'WARNING - --overwrite: removed {removed}, the run that was in {tmp_path}' in text
+    kept = {path.name for path in tmp_path.glob('best*.pth')}
+    assert kept == {'best_mIoU_iter_1.pth', 'best_of_mine.pth'}
 
 
 def test_a_batch_of_one(tmp_path, training_pictures):

@@ -55,6 +55,21 @@ def test_nothing_is_switched_on(options):
     assert switched(*options).custom_hooks == []
 
 
+@pytest.mark.parametrize(
+    ('option', 'wanted'),
+    [
+        ('rare_class_sampling=0.05', dict(type='mmseg_custom.RareClassDataset', temperature=0.05)),
+        ('rare_class_sampling={"min_pixels": 9}', dict(min_pixels=9)),
+        ('class_balanced_sampling=True', dict(oversample_thr=0.1)),
+        ('class_balanced_sampling=0.5', dict(oversample_thr=0.5)),
+    ],
+)
+def test_the_training_set_is_drawn_from(option, wanted):
+    plain = load_config(QUICKSTART).train_dataloader.dataset
+    dataset = switched(option).train_dataloader.dataset
+    assert wanted.items() <= dict(dataset).items() and dataset.dataset == plain
+
+
 def test_layer_decay_keeps_other_keys():
     config = switched('layer_decay=0.8', '+optim_wrapper.paramwise_cfg.norm_decay_mult=0.0')
     assert config.optim_wrapper.paramwise_cfg == {'norm_decay_mult': 0.0, 'layer_decay': 0.8}

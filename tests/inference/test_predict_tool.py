@@ -21,10 +21,11 @@ def test_folder_with_an_unreadable_picture(
     call = ('predict.py', config_path, checkpoint_path, picture_path.parent, '--out-dir', out)
     run = run_tool(*call, '--device', 'cpu')
     assert run.returncode == 1, run.stderr
-    line, summary = run.stdout.splitlines()
+    line, speeds, written = run.stdout.splitlines()
     assert line.startswith(f'{picture_path}  90x61  ')
     assert line.endswith(f'-> {out}/blocks_overlay.png')
-    assert summary.startswith('1 of 2 pictures, ')
+    assert speeds.startswith('1 pictures: ') and 'images/s end to end' in speeds
+    assert written == f'written to {out}'
     assert '1 of 2 pictures were left out:' in run.stderr
     assert 'a_broken.jpg (10 bytes) is not a readable picture' in run.stderr
     model = load_model(config_path, checkpoint_path, 'cpu')
@@ -88,6 +89,6 @@ def test_mistakes_are_one_line_and_write_nothing(
 def test_help_is_there_without_loading_anything(run_tool):
     run = run_tool('predict.py', '--help')
     assert run.returncode == 0
-    assert 'IMAGE_OR_FOLDER' in run.stdout
+    assert '--save' in run.stdout
     imports = run_tool('predict.py', '--help', PYTHONPROFILEIMPORTTIME='1').stderr
     assert '| torch' not in imports

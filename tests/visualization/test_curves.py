@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_custom.visualization import curves
 from mmseg_custom.visualization.curves import (
     CLASS_IOU,
     MOST_CLASSES,
@@ -55,6 +56,18 @@ def panels_with(path, colour) -> set[int]:
 def test_draws_three_panels(tmp_path, records, red, blue, green):
     path = plot_curves(records, tmp_path / 'pictures' / 'curves.png')
     assert [panels_with(path, colour) for colour in (RED, BLUE, GREEN)] == [red, blue, green]
+
+
+def test_losses_of_one_panel_are_of_the_same_head(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, '_draw', lambda axes, curve, *_: drawn.append(curve))
+    parts = {'decode.loss_ce': 0.7, 'aux.loss_ce': 0.3}
+    records = [{**record, **parts} for record in train(10)]
+    plot_curves([*records, val(10, **{'mIoU': 5.0, 'val/loss': 0.8})], tmp_path / 'both.png')
+    assert drawn[:2] == [[(10, 0.7)], [(10, 0.8)]]
+    drawn.clear()
+    plot_curves([*records, val(10, mIoU=5.0)], tmp_path / 'training.png')
+    assert drawn[0] == [(10, 1.0)]
 
 
 def test_each_class_has_a_line(tmp_path):

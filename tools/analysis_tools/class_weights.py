@@ -10,10 +10,15 @@ from mmseg_custom import cli
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Weigh classes by the median of their frequencies over their own.'
+        description='Weigh the classes of a training data set by how often they occur.'
     )
     parser.add_argument('config', help='path of a config, or its path below configs/')
     parser.add_argument('out', help='JSON file to write, a list with one weight per class')
+    parser.add_argument(
+        '--method',
+        default='median_frequency',
+        help='median_frequency (default), inverse_sqrt or log; see docs/data_mixing.md',
+    )
     cli.add_common_arguments(parser)
     return parser.parse_args(argv)
 
@@ -23,22 +28,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     from prettytable import PrettyTable
 
-    from mmseg_custom.datasets.class_balance import (
-        count_classes,
-        label_maps,
-        median_frequency_weights,
-    )
-    from mmseg_custom.engine.class_count import dataset_metainfo
     from mmseg_custom.engine.config import load_config
-    from mmseg_custom.registry import register_all
+    from mmseg_custom.registry import DATASETS, register_all
 
     register_all()
     dataset = load_config(args.config, args.cfg_options).train_dataloader.dataset
-    classes = dataset_metainfo(dataset)['classes']
-    pixels, present = count_classes(label_maps(dataset), len(classes))
-    weights = median_frequency_weights(pixels, present)
+    pixels = DATASETS.build(dict(type='ClassPixels', dataset=dataset))
+    weights = pixels.weights(args.method)
     table = PrettyTable(['Class', 'Pixels', 'Weight'], align='r')
-    for row in zip(classes, pixels.tolist(), weights):
+    for row in zip(pixels.classes, pixels.counts.sum(0).tolist(), weights):
         table.add_row(row)
     print(table)
     Path(args.out).write_text(f'{json.dumps(weights)}\n', encoding='utf-8')

@@ -8,7 +8,7 @@ the picture. It computes any block of the final logits from them, so the argmax 
 time. The numbers are mmseg's up to rounding, so labels differ only where two classes tie.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -98,17 +98,17 @@ class LogitMap:
         return out
 
     @torch.no_grad()
-    def labels(self, see: Callable[[slice, slice, Tensor], None] | None = None) -> Tensor:
+    def labels(self, observers: Sequence[Callable[[slice, slice, Tensor], None]] = ()) -> Tensor:
         """Compute the class with the largest logit, the first of several: int64 of shape (H, W).
 
         Args:
-            see: called for each block with its rows, its columns and its logits, of shape
-                (rows, K, columns), which it must not change.
+            observers: called for each block with its rows, its columns and its logits, of shape
+                (rows, K, columns), which they must not change.
         """
         out = torch.empty(self.shape[1:], dtype=torch.int64, device=self.parts[0].logits.device)
         for rows, columns, block in self._blocks():
-            if see is not None:
-                see(rows, columns, block)
+            for observe in observers:
+                observe(rows, columns, block)
             out[rows, columns] = _argmax_of_axis_1(block)
         return out
 

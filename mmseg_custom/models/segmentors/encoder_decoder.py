@@ -30,6 +30,7 @@ from torch import Tensor
 
 from mmseg_custom.models.segmentors.block_prediction import LogitMap
 from mmseg_custom.models.segmentors.children import scoped
+from mmseg_custom.models.segmentors.confidence import Confidence
 from mmseg_custom.models.segmentors.lazy_logits import LazyLogits
 from mmseg_custom.models.segmentors.prediction_loss import PredictionLoss, softmax_loss
 from mmseg_custom.models.segmentors.sliding_window import WindowGrid
@@ -63,6 +64,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
     )
     # Whether predictions of labelled samples get `loss_terms`; ValidationLossHook sets it.
     measures_loss = False
+    # Whether predictions get `confidence`; Inferencer sets it.
+    measures_confidence = False
 
     def __init__(
         self,
@@ -106,7 +109,8 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             float of shape (K, height, width) (probabilities for one output channel). Where
             ``measures_loss`` is set, labelled samples also get ``loss_terms``, float of shape
             (2,): the sum of the decode head's cross entropy over their pixels, and what a mean
-            divides by.
+            divides by. Where ``measures_confidence`` is set, samples also get ``confidence``, float
+            of shape (height, width): the probability of each pixel's class.
 
         Raises:
             ValueError: logits are not finite, or ``test_cfg`` is wrong.
@@ -226,11 +230,19 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             probabilities = picture.logits().sigmoid()
             labels = (probabilities > self.decode_head.threshold).to(probabilities)
             logits = PixelData(data=probabilities)
+            if self.measures_confidence:
+                confidence = torch.where(labels > 0, probabilities, 1 - probabilities)[0]
+                sample.set_data({'confidence': confidence})
         else:
             loss = self._loss_of_prediction(sample, picture)
-            labels = picture.labels(loss)[None]
+            confidence = None
+            if self.measures_confidence:
+                confidence = Confidence(picture.shape[1:], picture.parts[0].logits)
+            labels = picture.labels([see for see in (loss, confidence) if see is not None])[None]
             if loss is not None:
                 sample.set_data({'loss_terms': loss.terms})
+            if confidence is not None:
+                sample.set_data({'confidence': confidence.map})
             keep = (self.test_cfg or {}).get('keep_logits', False)
             logits = PixelData(data=picture.logits()) if keep else LazyLogits(picture)
         sample.set_data({'seg_logits': logits, 'pred_sem_seg': PixelData(data=labels)})

@@ -1,0 +1,65 @@
+"""What a model says of one picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from mmseg_custom.inference.georeference import Georeference
+from mmseg_custom.inference.regions import Region, find_regions
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How a class map is cut into regions.
+
+    Attributes:
+        whole_classes: one region for each class, instead of one for each connected component.
+        min_area: smaller regions are left out, in pixels.
+        leave_out: names of classes without regions, such as the background.
+    """
+
+    whole_classes: bool = False
+    min_area: int = 1
+    leave_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The classes of a picture's pixels.
+
+    Attributes:
+        labels: class of each pixel, (H, W), uint8 (int64 for more than 256 classes).
+        confidence: probability of that class, (H, W), float32, 0..1.
+        classes: K names.
+        palette: their colours, (red, green, blue) in 0..255.
+        name: of the picture: its path, or a number.
+        image: the picture, RGB uint8 (H, W, 3).
+        probs: probabilities of all classes, (K, H, W), float32; None unless asked for.
+        georeference: of a GeoTIFF, else None.
+        options: of the regions.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    classes: tuple[str, ...]
+    palette: Sequence[tuple[int, int, int]]
+    name: str = ''
+    image: np.ndarray | None = field(default=None, repr=False)
+    probs: np.ndarray | None = field(default=None, repr=False)
+    georeference: Georeference | None = None
+    options: RegionOptions = RegionOptions()
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The regions, the largest first."""
+        options = self.options
+        return find_regions(
+            self.labels,
+            self.confidence,
+            self.classes,
+            whole_classes=options.whole_classes,
+            min_area=options.min_area,
+            leave_out=options.leave_out,
+        )

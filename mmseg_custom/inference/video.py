@@ -1,0 +1,100 @@
+"""Frames of videos, read and written one at a time."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_custom.messages import import_extra
+
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
+
+
+def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
+    """Yield the frames of a video in the order in which they are shown, RGB uint8 (H, W, 3).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImportError: PyAV is not installed.
+        ValueError: it is no video, or it ends in the middle; frames before that are yielded first.
+    """
+    count = 0
+    with _opened(path, lambda: f'after {count} frames') as stream:
+        stream.thread_type = 'AUTO'
+        for frame in stream.container.decode(stream):
+            count += 1
+            yield frame.to_ndarray(format='rgb24')
+
+
+def frame_rate(path: str | os.PathLike) -> Fraction:
+    """Frames per second; 25 where the file does not say.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: as :func:`read_frames`.
+    """
+    with _opened(path, lambda: '') as stream:
+        return stream.average_rate or Fraction(25)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike, progress: Callable[[], str]):
+    """Open the first video stream of a file; what FFmpeg says in between becomes one line."""
+    av = import_extra('av', 'video')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'video {path} does not exist')
+    try:
+        with av.open(os.fspath(path)) as container:
+            if not container.streams.video:
+                raise ValueError(
+                    f'{path} holds no video; expected H.264 or another that FFmpeg reads'
+                )
+            yield container.streams.video[0]
+    except av.FFmpegError as error:
+        raise ValueError(
+            f'{path} ({os.path.getsize(path)} bytes) cannot be read {progress()} '
+            f'({error.strerror}); expected a whole H.264 file or another that FFmpeg reads'
+        ) from error
+
+
+class VideoWriter:
+    """Write frames as H.264, to another name first; a context manager.
+
+    Args:
+        path: of the file, ``.mp4`` or another container that holds H.264.
+        rate: frames per second.
+    """
+
+    def __init__(self, path: str | os.PathLike, rate: Fraction | int) -> None:
+        self.path = Path(path)
+        self._partial = self.path.with_name(f'.{self.path.stem}.partial{self.path.suffix}')
+        self._av = import_extra('av', 'video')
+        self._rate, self._stream = Fraction(rate).limit_denominator(65535), None
+
+    def __enter__(self) -> 'VideoWriter':
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = self._av.open(os.fspath(self._partial), mode='w')
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Add a frame, RGB uint8 (H, W, 3), all of one size; an odd side loses its last pixels."""
+        height, width = (side - side % 2 for side in frame.shape[:2])
+        if self._stream is None:
+            self._stream = self._container.add_stream('libx264', rate=self._rate)
+            self._stream.width, self._stream.height = width, height
+            self._stream.pix_fmt = 'yuv420p'
+        picture = self._av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(frame[:height, :width]), format='rgb24'
+        )
+        self._container.mux(self._stream.encode(picture))
+
+    def __exit__(self, error_type, *_) -> None:
+        if self._stream is not None and error_type is None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+        if error_type is None and self._stream is not None:
+            os.replace(self._partial, self.path)
+        else:
+            self._partial.unlink(missing_ok=True)

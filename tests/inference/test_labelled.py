@@ -1,0 +1,59 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_custom.inference.inferencer import Inferencer
+from mmseg_custom.inference.labelled import predict_labelled, score, write_gallery
+
+CLASSES = ('sky', 'road', 'tree', 'car')
+
+
+@pytest.fixture(scope='module')
+def inferencer(config_path, checkpoint_path, tmp_path_factory):
+    """Two pictures: the truth of one is what is predicted, of the other it is wrong."""
+    root = tmp_path_factory.mktemp('data')
+    generator = np.random.default_rng(0)
+    options = [
+        f'test_dataloader.dataset.data_root={root}',
+        'test_dataloader.dataset.img_suffix=.png',
+    ]
+    prefix = "test_dataloader.dataset.data_prefix={'img_path':'images','seg_map_path':'masks'}"
+    metainfo = f'test_dataloader.dataset.metainfo={dict(classes=CLASSES)}'.replace(' ', '')
+    options += [prefix, metainfo]
+    plain = Inferencer(config_path, checkpoint_path, 'cpu', probs=True, cfg_options=options)
+    for folder in ('images', 'masks'):
+        (root / folder).mkdir()
+    for name, shift in (('<good>', 0), ('bad', 1)):
+        picture = generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(root / 'images' / f'{name}.png')
+        labels = (plain(picture).labels + shift) % 4
+        Image.fromarray(labels.astype(np.uint8)).save(root / 'masks' / f'{name}.png')
+    return plain
+
+
+def test_truth_and_prediction_belong_together(inferencer):
+    bad, good = sorted(predict_labelled(inferencer), key=lambda one: 'good' in one.path)
+    np.testing.assert_array_equal(good.labels, good.truth)
+    np.testing.assert_array_equal((bad.labels + 1) % 4, bad.truth)
+    np.testing.assert_array_equal(good.probs.argmax(0), good.labels)
+    assert score(good, CLASSES).miou == 100
+    assert score(bad, CLASSES).miou == 0
+    assert {iou for _, iou in score(bad, CLASSES).worst} == {0.0}
+
+
+def test_the_gallery_begins_with_the_worst(inferencer, tmp_path):
+    ranked = write_gallery(inferencer, 'test', 2, tmp_path / 'new' / 'worst.html')
+    assert [found.miou for found in ranked] == [0.0, 100.0]
+    page = (tmp_path / 'new' / 'worst.html').read_text()
+    assert '&lt;good&gt;.png' in page and '<good>' not in page
+    assert page.index('bad.png') < page.index('&lt;good&gt;.png')
+    pictures = [base64.b64decode(one) for one in re.findall(r'base64,([^"]+)"', page)]
+    assert len(pictures) == 2 and '<h1>The 2 worst of 2 pictures</h1>' in page
+    for content in pictures:
+        assert np.asarray(Image.open(io.BytesIO(content))).std() > 20
+    only = write_gallery(inferencer, 'test', 1, tmp_path / 'worst.html')
+    assert len(only) == 2 and 'good' not in (tmp_path / 'worst.html').read_text()
