@@ -71,7 +71,12 @@ def transforms(pipeline):
 
 
 def fill_class_counts(config: Config, count: int = 2) -> None:
-    """Give every head whose number of classes comes from the data ``count`` of them."""
+    """Give every head whose number of classes comes from the data ``count`` of them.
+
+    And a backbone whose channels do three.
+    """
+    backbone = config.model.backbone
+    backbone['in_channels'] = backbone.get('in_channels', 3) or 3
     for _, head in heads(config.model):
         head['num_classes'] = head.get('num_classes') or count
 

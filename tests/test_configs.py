@@ -43,7 +43,7 @@ def scope():
 def test_class_count_is_the_data_sets(path):
     config = resolved(path)
     (stated,) = {head.get('num_classes') for _, head in heads(config.model)}
-    if path.stem.endswith('_folder'):
+    if '_folder' in path.stem:
         assert stated is None, 'the number of classes of a folder is only known from the folder'
         return
     for loader in launch.LOADERS:

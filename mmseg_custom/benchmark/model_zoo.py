@@ -16,12 +16,14 @@ from mmseg_custom.engine.class_count import heads
 from mmseg_custom.engine.config import CONFIG_FOLDERS, drop_pretrained, load_config
 
 ASSUMED_CLASSES = 10
+ASSUMED_BANDS = 3
 HEAD = f"""# Model zoo
 
 Written by `python tools/analysis_tools/model_zoo.py` from the configs; a test checks that it is up
 to date. Do not edit it by hand.
 
-- **Parameters** of the whole model; with {ASSUMED_CLASSES} classes where the data decide.
+- **Parameters** of the whole model; with {ASSUMED_CLASSES} classes and {ASSUMED_BANDS} bands where
+  the data decide.
 - **GFLOPs** of one forward pass of one picture of the crop size, up to the head's logits, as this
   project computes it. A multiply-add counts as two; convolutions, matrix products and attention are
   counted. Papers often count multiply-adds, and implementations that fuse SegFormer's levels after
@@ -123,10 +125,11 @@ def read_entry(path: Path, folder: Path) -> Entry:
     drop_pretrained(config)
     for _, head in heads(config.model):
         head['num_classes'] = head.get('num_classes') or ASSUMED_CLASSES
+    channels = config.model.backbone.get('in_channels', 3) or ASSUMED_BANDS
+    config.model.backbone['in_channels'] = channels
     # On the meta device shapes are computed and numbers are not.
     with torch.device('meta'):
         model = build(config.model).eval()
-    channels = config.model.backbone.get('in_channels', 3)
     image = torch.empty(1, channels, *crop_size, device='meta')
 
     def forward() -> None:

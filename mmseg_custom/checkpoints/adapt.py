@@ -115,9 +115,13 @@ def adapt(
     for name in FIRST_CONVOLUTIONS:
         if _differ(name, state_dict, wanted) and state_dict[name].ndim == 4:
             old, new = state_dict[name].shape[1], wanted[name].shape[1]
-            adapted[name] = change_channels(state_dict[name], new)
+            places = _places_of_colours(description, getattr(backbone, 'rgb_channels', None))
+            places = places if old == 3 < new else None
+            adapted[name] = change_channels(state_dict[name], new, places)
             verb = 'averaged' if new < old else 'inflated'
             done[name] = f'{verb} from {old} to {new} channels'
+            if places is not None:
+                done[name] += f', the old ones at {places}, elsewhere their mean'
     lacks_bias = POSITIONS in state_dict and PATCH_BIAS not in state_dict
     if PATCH_BIAS in wanted and lacks_bias and description.source not in _WITH_PATCH_BIAS:
         adapted[PATCH_BIAS] = torch.zeros_like(wanted[PATCH_BIAS])
@@ -172,18 +176,32 @@ def resize_positions(
     return torch.cat((positions[:, :1], patches.flatten(2).transpose(1, 2)), dim=1)
 
 
-def change_channels(weight: Tensor, num_channels: int) -> Tensor:
+def _places_of_colours(file: Description, rgb_channels: Sequence[int] | None) -> list[int] | None:
+    """Where the file's three channels stand in the model's pictures, in the file's order."""
+    if rgb_channels is None or len({*rgb_channels}) < 3:
+        return None
+    return [*rgb_channels][:: -1 if file.channel_order == 'bgr' else 1]
+
+
+def change_channels(
+    weight: Tensor, num_channels: int, places: Sequence[int] | None = None
+) -> Tensor:
     """Fit a convolution to another number of input channels.
 
-    For fewer channels each gets the mean of the old ones, for more the old ones are repeated in
-    their order and share their weight, so that a picture with equal channels gives what it gave
-    before.
+    For fewer channels each gets the mean of the old ones; for more the old ones go to ``places``
+    and the others get their mean, or they are repeated in their order. They share their weight, so
+    that a picture with equal channels gives what it gave before.
 
     Args:
         weight: of shape (C_out, C_in, height, width).
         num_channels: the new C_in.
+        places: of the C_in old channels among more new ones, each once; None repeats them.
     """
     old = weight.shape[1]
+    if places is not None:
+        filled = weight.mean(dim=1, keepdim=True).repeat(1, num_channels, 1, 1)
+        filled[:, list(places)] = weight
+        return filled * (old / num_channels)
     if num_channels < old:
         return weight.mean(dim=1, keepdim=True).repeat(1, num_channels, 1, 1) * (old / num_channels)
     channels = torch.arange(num_channels) % old

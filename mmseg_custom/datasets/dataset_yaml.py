@@ -6,12 +6,13 @@ from pathlib import Path
 
 import yaml
 
+from mmseg_custom import bands
 from mmseg_custom.datasets.label_map import IGNORE_INDEX, MAX_CLASSES, LabelMap
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.messages import did_you_mean
 
 YAML_NAME = 'dataset.yaml'
-METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'labels')
+METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'labels', *bands.CHECKS)
 # Where the files are; each is also an argument of FolderDataset.
 LAYOUT_KEYS = ('images', 'masks', 'splits', 'val_share', 'img_suffix', 'seg_map_suffix')
 YAML_KEYS = ('name', *METAINFO_KEYS, *LAYOUT_KEYS)
@@ -40,7 +41,8 @@ def read_dataset_yaml(root: str | Path) -> dict:
     Returns:
         The keys that the file has: ``name`` (str), ``classes`` (tuple of str), ``palette`` (list of
         ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255), ``labels`` (name to raw values, see
-        :meth:`~mmseg_custom.datasets.label_map.LabelMap.parse`), and those of the layout, see
+        :meth:`~mmseg_custom.datasets.label_map.LabelMap.parse`), what it says of bands
+        (:mod:`mmseg_custom.bands`), and the keys of the layout, see
         :class:`~mmseg_custom.datasets.folder.FolderDataset`.
 
     Raises:
@@ -83,7 +85,8 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
 
     Returns:
         ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)``, and
-        ``labels``, a :class:`~mmseg_custom.datasets.label_map.LabelMap`, where labels are given.
+        ``labels``, a :class:`~mmseg_custom.datasets.label_map.LabelMap`, and what is known of the
+        bands (:mod:`mmseg_custom.bands`), where they are given.
         The palette is that of the labels or generated where none is given, the ignore value 255.
 
     Raises:
@@ -278,6 +281,7 @@ def _img_suffix(value, where: str) -> tuple[str, ...]:
 
 
 CHECKS = {
+    **bands.CHECKS,
     'classes': _classes,
     'palette': _palette,
     'ignore_index': _ignore_index,

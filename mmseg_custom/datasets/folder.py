@@ -42,7 +42,8 @@ class FolderDataset(PairedDataset):
     Args:
         data_root: the folder.
         split: ``'train'``, ``'val'``, ``'test'`` or another name.
-        metainfo: ``classes``, ``palette``, ``ignore_index``, ``labels``; see
+        metainfo: ``classes``, ``palette``, ``ignore_index``, ``labels``, and of bands ``bands``,
+            ``mean``, ``std``, ``rgb_bands``, ``nodata``; see
             :func:`~mmseg_custom.datasets.dataset_yaml.folder_metainfo`.
         images: the folder of pictures below ``data_root``, with ``{split}``; None finds
             ``images/{split}``, ``{split}/images`` and some other usual names.

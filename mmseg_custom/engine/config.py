@@ -21,6 +21,7 @@ CONFIG_FOLDERS = (PACKAGE / 'configs', PACKAGE.parent / 'configs')
 # file, so a later override would otherwise reach nothing.
 KNOBS = {
     'data_root': {'data_root'},
+    'bands': {'bands'},
     'crop_size': {'crop_size', 'size', 'img_size'},
 }
 

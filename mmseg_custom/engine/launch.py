@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmseg_custom.engine.automatic_weights import drop_automatic_weights
+from mmseg_custom.engine.band_count import fit_bands
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
@@ -26,7 +27,7 @@ TRAINING_KEYS = (
 
 
 def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) -> None:
-    """Fill in what a run needs beside the config: work folder, launcher, number of classes.
+    """Fill in what a run needs beside the config: work folder, launcher, classes, bands.
 
     Args:
         config: changed in place.
@@ -36,7 +37,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
 
     Raises:
         PermissionError: the work folder cannot be written to.
-        ValueError: the heads' number of classes is not the data set's.
+        ValueError: the heads' number of classes, or the bands, are not the data set's.
     """
     keep_freed_memory()
     register_all()
@@ -45,6 +46,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     config.work_dir = work_dir or default_work_dir(config)
     check_writable(Path(config.work_dir), '--work-dir')
     fit_class_count(config, loader)
+    fit_bands(config, loader)
     for name in LOADERS:
         if config.get(name) and config[name].get('num_workers') == 0:
             config[name].persistent_workers = False

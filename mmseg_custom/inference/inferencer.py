@@ -21,8 +21,13 @@ from mmseg_custom.inference.finding import find_model
 from mmseg_custom.inference.georeference import Georeference, read_georeference
 from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
-from mmseg_custom.inference.predictor import array_pipeline, load_model, read_image
-from mmseg_custom.visualization.rendering import check_image
+from mmseg_custom.inference.predictor import (
+    array_pipeline,
+    load_model,
+    picture_of,
+    pipeline_input,
+    read_image,
+)
 
 Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
@@ -260,11 +265,11 @@ class Inferencer:
         with self._lock:
             self.seconds['read'] += read - start
             self.seconds['prepare'] += time.perf_counter() - read
-        return _Loaded(name, image, packed, georeference)
+        return _Loaded(name, picture_of(self.model, image), packed, georeference)
 
     def _prepared(self, name: str, image: np.ndarray) -> dict:
         try:
-            return self._prepare({'img': np.ascontiguousarray(image[..., ::-1])})
+            return self._prepare({'img': pipeline_input(self.model, image)})
         except (cv2.error, AssertionError, ZeroDivisionError) as error:
             height, width = image.shape[:2]
             raise ValueError(
@@ -277,7 +282,6 @@ class Inferencer:
             return np.asarray(picture.convert('RGB'))
         if not isinstance(picture, np.ndarray):
             return read_image(self.model, picture)
-        check_image(picture)
         return picture if channel_order == 'rgb' else np.ascontiguousarray(picture[..., ::-1])
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.evaluation.confusion import count_confusion
 from mmseg_custom.inference.inferencer import Inferencer
-from mmseg_custom.inference.predictor import in_scope, read_image
+from mmseg_custom.inference.predictor import in_scope, picture_of, read_image
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.visualization.panels import side_by_side
 
@@ -114,7 +114,8 @@ def write_gallery(inferencer: Inferencer, split: str, count: int, out_html: Path
         kept = sorted([*kept, (scored[-1], one)], key=lambda pair: pair[0].miou)[:count]
     items = []
     for rank, (found, one) in enumerate(kept, start=1):
-        row = (read_image(inferencer.model, one.path), one.truth, one.labels)
+        image = picture_of(inferencer.model, read_image(inferencer.model, one.path))
+        row = (image, one.truth, one.labels)
         drawn = side_by_side([row], meta['classes'], meta['palette'])
         worst = ', '.join(f'{name} {iou:.1f}' for name, iou in found.worst)
         items.append(

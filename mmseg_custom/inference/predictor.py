@@ -19,6 +19,8 @@ from mmseg_custom.checkpoints.formats.description import Description
 from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.automatic_weights import drop_automatic_weights
+from mmseg_custom.engine.band_count import LOADER as BAND_LOADER
+from mmseg_custom.engine.band_count import fill_bands
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
@@ -56,6 +58,7 @@ def load_model(
     weights = open_weights(checkpoint)
     register_all()
     dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
+    fill_bands(config, (weights.content.get('meta') or {}).get('dataset_meta') or {})
     model = _build(config, len(dataset_meta['classes']))
     load_weights(model, weights, model_name=f'config {config_name}', show=show)
 
@@ -92,7 +95,8 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     """Read a picture as the model's test pipeline does.
 
     Returns:
-        RGB uint8 (H, W, 3), rotated as the camera noted in the file.
+        RGB uint8 (H, W, 3), rotated as the camera noted in the file; where the pipeline begins
+        with ``LoadBandsFromFile`` the bands that it takes, (H, W, C).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -102,9 +106,10 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     if not os.path.isfile(path):
         raise FileNotFoundError(f'picture {path} does not exist')
     loader = _pipeline(model.cfg)[0]
+    if _takes_bands(model.cfg):
+        return _built_loader(model.cfg)({'img_path': path})['img']
     try:
-        with in_scope(model.cfg):
-            image = Compose([loader])({'img_path': path})['img']
+        image = _built_loader(model.cfg)({'img_path': path})['img']
     except (AssertionError, OSError, ValueError, cv2.error) as error:
         raise ValueError(
             f'{path} ({os.path.getsize(path)} bytes) is not a readable picture; expected a JPEG, '
@@ -116,13 +121,31 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     return np.ascontiguousarray(image[..., ::-1])
 
 
+def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return what :func:`read_image` read in the order that pipeline and model are fed with.
+
+    Raises:
+        ValueError: it is no RGB uint8 (H, W, 3) where the model takes colours.
+    """
+    if _takes_bands(model.cfg):
+        return image
+    check_image(image)
+    # As OpenCV reads: BGR.
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def picture_of(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return what :func:`read_image` read as a picture to look at, RGB uint8 (H, W, 3)."""
+    return _built_loader(model.cfg).to_rgb(image) if _takes_bands(model.cfg) else image
+
+
 @torch.inference_mode()
 def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray) -> np.ndarray:
     """Predict the class of every pixel.
 
     Args:
         model: from :func:`load_model`. Its config's test pipeline prepares the picture.
-        image: path of a picture, or RGB uint8 (H, W, 3).
+        image: path of a picture, or an array as :func:`read_image` returns.
 
     Returns:
         Class indices 0..K-1 with the picture's size, (H, W), uint8 (int64 for more than 256
@@ -134,9 +157,8 @@ def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray)
     """
     if not isinstance(image, np.ndarray):
         image = read_image(model, image)
-    check_image(image)
     with in_scope(model.cfg):
-        packed = array_pipeline(model.cfg)({'img': np.ascontiguousarray(image[..., ::-1])})
+        packed = array_pipeline(model.cfg)({'img': pipeline_input(model, image)})
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     prediction = model.test_step(batch)[0].pred_sem_seg.data
     dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
@@ -164,6 +186,16 @@ def array_pipeline(config: Config, tta: bool = False) -> Compose:
 def in_scope(config: Config):
     """Look classes up as the config wants while the block runs."""
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
+
+
+def _takes_bands(config: Config) -> bool:
+    return _type_name(_pipeline(config)[0]) == BAND_LOADER
+
+
+def _built_loader(config: Config):
+    """Build the first step of the test pipeline."""
+    with in_scope(config):
+        return Compose(_pipeline(config)[:1]).transforms[0]
 
 
 def _build(config: Config, num_classes: int) -> torch.nn.Module:
@@ -212,7 +244,8 @@ def _tta_pipeline(config: Config) -> list[dict]:
 
 
 def _type_name(step: dict) -> str:
-    return step['type'] if isinstance(step['type'], str) else step['type'].__name__
+    name = step['type'] if isinstance(step['type'], str) else step['type'].__name__
+    return name.split('.')[-1]
 
 
 def _dataset_meta(weights: Description, config: Config, checkpoint: str) -> dict:

@@ -1,10 +1,13 @@
 """From a loader's pictures to the network's input."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.models.data_preprocessor import SegDataPreProcessor as UpstreamSegDataPreProcessor
 
+from mmseg_custom.models.layers.images import check_channels, check_normalisation
 from mmseg_custom.registry import MODELS
 
 
@@ -18,23 +21,42 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
     The stock class refuses a test batch of several sizes, and padding them to a common one would
     change what the network sees. Here each picture is prepared as if it came alone. If they come
     out in several sizes, ``inputs`` is a list, which ``EncoderDecoder.predict`` takes.
+
+    Args:
+        mean: subtracted, one per channel in the order after swapping; None normalises nothing.
+        std: by which is divided then.
+        kwargs: as in mmseg's class; ``bgr_to_rgb`` is for three channels.
+
+    Raises:
+        ValueError: mean and std differ in length, or colours of other than 3 channels are to swap.
     """
 
     takes_small_labels = True
+
+    def __init__(
+        self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None, **kwargs
+    ) -> None:
+        check_normalisation(mean, std, kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'))
+        super().__init__(mean, std, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, normalise and stack.
 
         Args:
-            data: ``inputs``, a list of uint8 or float images of shape (C, H, W), BGR; and
-                ``data_samples``, a list of ``SegDataSample`` with ``gt_sem_seg`` (1, H, W).
+            data: ``inputs``, a list of uint8, uint16 or float images of shape (C, H, W), BGR where
+                they are colours; and ``data_samples``, a list of ``SegDataSample`` with
+                ``gt_sem_seg`` (1, H, W).
             training: whether to pad to ``size`` and augment as training does.
 
         Returns:
             ``inputs``: float tensor of shape (N, C, H, W), or a list of N tensors of shape
             (1, C, H, W) where the sizes differ; and ``data_samples``.
+
+        Raises:
+            ValueError: a picture has other channels than ``mean``.
         """
         images = data['inputs']
+        check_channels(images, getattr(self, 'mean', None))
         if training and self._stacks_alone(data):
             images = self.cast_data(images)
             return {

@@ -3,10 +3,13 @@ import re
 
 import pytest
 import torch
-from generated_weights import assert_close, augreg_arrays, build, save, segformer, segmenter, vit
+from generated_weights import augreg_arrays, build, save, segformer, segmenter, vit
 from reference_networks import NVlabsMiT, NVlabsSegFormer, TimmViT, randomised
 
-from mmseg_custom.checkpoints.adapt import change_channels, describe_model, resize_positions
+from mmseg_custom.checkpoints.adapt import (
+    describe_model,
+    resize_positions,
+)
 from mmseg_custom.checkpoints.comparing import options_of
 from mmseg_custom.checkpoints.loading import load_weights
 from mmseg_custom.engine.config import load_config
@@ -218,38 +221,6 @@ def test_recorded_pictures_of_another_file(tmp_path):
     path = save(build(vit()), tmp_path / 'x.pth', meta=meta)
     with pytest.raises(ValueError, match=r'64x64 pixels .* 8x8 patches, but .* for 16;'):
         load_weights(build(vit()), path)
-
-
-@pytest.mark.parametrize(('channels', 'verb'), [(1, 'averaged'), (2, 'averaged'), (5, 'inflated')])
-def test_other_image_channels(mit_path, images, channels, verb):
-    """Equal channels give what they gave before."""
-    three, other = build(segformer()).backbone, build(segformer(in_channels=channels)).backbone
-    load_weights(three, mit_path)
-    report = load_weights(other, mit_path)
-    name = 'backbone.layers.0.0.projection.weight'
-    assert report.adapted == {name: f'{verb} from 3 to {channels} channels'}
-    grey = images[:, :1]
-    with torch.no_grad():
-        wanted = three(grey.repeat(1, 3, 1, 1))
-        for out, want in zip(other(grey.repeat(1, channels, 1, 1)), wanted, strict=True):
-            assert_close(out, want)
-
-
-def test_inflated_channels_keep_their_order():
-    weight = torch.arange(6.0).view(1, 6, 1, 1)[:, :3]
-    assert change_channels(weight, 4).flatten().tolist() == [0.0, 1.0, 2.0, 0.0]
-    assert change_channels(weight + 2, 6).flatten().tolist() == [1, 1.5, 2, 1, 1.5, 2]
-
-
-def test_a_segmentor_keeps_its_channels_unless_trained(tmp_path):
-    path = save(build(segformer(in_channels=4)), tmp_path / 'x.pth')
-    model = build(segformer())
-    with pytest.raises(
-        ValueError, match=r'of 4 channels, .* of 3; set model.backbone.in_channels=4$'
-    ):
-        load_weights(model, path)
-    report = load_weights(model, path, new_channels=True)
-    assert list(report.adapted.values()) == ['averaged from 4 to 3 channels']
 
 
 def test_normalisations_of_other_lengths_differ(nvlabs):

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from doc_pages import ROOT, Block
+from generated_bands import write_bands
 from generated_data import write_dataset
 from generated_weights import augreg_arrays, save, write_rstrudel
 from mmengine.config import Config
@@ -144,6 +145,7 @@ def make_data(folder: Path) -> None:
         dataset = {'type': 'FolderDataset', 'split': split}
         write_dataset(dataset, own, len(CLASSES), count=2, size=(64, 96))
     (own / 'dataset.yaml').write_text(f'classes: [{", ".join(CLASSES)}]\n')
+    write_bands(folder / 'my_bands', {'train': 2, 'val': 2})
     (folder / 'my_pictures').mkdir()
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     cv2.imwrite(str(folder / 'my_pictures/street.jpg'), picture)
@@ -180,7 +182,8 @@ def make_workspace(folder: Path, shared: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / 'my_folder').symlink_to(shared / 'data/my_folder')
     for path in shared.iterdir():
-        if path.name in ('data', 'my_pictures', 'my_classes', 'field.tif', 'checkpoint.pth'):
+        names = ('data', 'my_pictures', 'my_classes', 'my_bands', 'field.tif', 'checkpoint.pth')
+        if path.name in names:
             (folder / path.name).symlink_to(path)
     return folder
 

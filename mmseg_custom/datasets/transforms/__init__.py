@@ -2,13 +2,16 @@
 
 from mmseg_custom.datasets.transforms.class_inputs import PackClassInputs
 from mmseg_custom.datasets.transforms.load_annotations import LoadAnnotations
+from mmseg_custom.datasets.transforms.load_bands import IgnoreNodata, LoadBandsFromFile
 from mmseg_custom.datasets.transforms.load_image import LoadImageFromFile
 from mmseg_custom.datasets.transforms.rand_augment import RandAugment
 from mmseg_custom.datasets.transforms.random_erasing import RandomErasing
 from mmseg_custom.datasets.transforms.random_resized_crop import RandomResizedCrop
 
 __all__ = [
+    'IgnoreNodata',
     'LoadAnnotations',
+    'LoadBandsFromFile',
     'LoadImageFromFile',
     'PackClassInputs',
     'RandAugment',

@@ -7,9 +7,14 @@ from mmseg_custom.registry import HOOKS
 
 def image_folder(dataset) -> str | None:
     """The folder that a data set reads its pictures from; None where it does not say."""
+    return getattr(innermost(dataset), 'data_prefix', {}).get('img_path')
+
+
+def innermost(dataset):
+    """A data set without the wrappers around it."""
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
-    return getattr(dataset, 'data_prefix', {}).get('img_path')
+    return dataset
 
 
 @HOOKS.register_module()

@@ -8,31 +8,41 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from mmseg_custom.engine.hooks.image_folder_hook import image_folder
+from mmseg_custom.engine.hooks.image_folder_hook import image_folder, innermost
 from mmseg_custom.registry import HOOKS
 from mmseg_custom.visualization.file_names import FileNames
 from mmseg_custom.visualization.panels import draw_overlay, side_by_side
 from mmseg_custom.visualization.rendering import write_image
 
 
-def panel(sample, meta: dict) -> np.ndarray:
+def panel(sample, dataset) -> np.ndarray:
     """Picture, ground truth and prediction side by side; without ground truth an overlay.
 
     Args:
         sample: with ``img_path``, ``pred_sem_seg`` and, where there is one, ``gt_sem_seg``.
-        meta: ``classes`` and ``palette`` of the data set.
+        dataset: which the sample is of, possibly inside wrappers.
 
     Returns:
         RGB uint8 (H, W, 3).
     """
-    # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
-    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+    meta, image = dataset.metainfo, picture_of(sample.img_path, dataset)
     # A head with one channel predicts 0.0 and 1.0.
     prediction = sample.pred_sem_seg.data[0].to(torch.int64).cpu().numpy()
     if 'gt_sem_seg' not in sample:
         return draw_overlay(image, prediction, meta['classes'], meta['palette'])
     row = (image, sample.gt_sem_seg.data[0].cpu().numpy(), prediction)
     return side_by_side([row], meta['classes'], meta['palette'])
+
+
+def picture_of(path: str, dataset) -> np.ndarray:
+    """Read a sample's picture, RGB uint8 (H, W, 3); bands as their loader shows them."""
+    dataset = innermost(dataset)
+    pipeline = getattr(getattr(dataset, 'datasets', [dataset])[0], 'pipeline', None)
+    loader = next(iter(getattr(pipeline, 'transforms', ())), None)
+    if hasattr(loader, 'to_rgb'):
+        return loader.to_rgb(loader({'img_path': path})['img'])
+    # As the pipeline reads it: OpenCV turns a picture as its EXIF says.
+    return cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
 
 
 @HOOKS.register_module()
@@ -61,8 +71,8 @@ class PaintHook(Hook):
     ) -> None:
         """Paint the samples of a batch as ``<out_dir>/<path below the image folder>.png``."""
         dataset = runner.test_dataloader.dataset
-        meta, folder = dataset.metainfo, image_folder(dataset)
+        folder = image_folder(dataset)
         for sample in outputs or ():
-            picture = panel(sample, meta)
+            picture = panel(sample, dataset)
             name = self._names.name_of(sample.img_path, folder, str(self.out_dir))
             write_image(self.out_dir / f'{name}.png', picture)

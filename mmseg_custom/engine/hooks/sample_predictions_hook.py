@@ -38,7 +38,7 @@ class SamplePredictionsHook(Hook):
         """Show what is left to show of this batch."""
         left = self.num_samples - self._shown
         for sample in [s for s in outputs or () if 'pred_sem_seg' in s][:left]:
-            picture = panel(sample, runner.val_dataloader.dataset.metainfo)
+            picture = panel(sample, runner.val_dataloader.dataset)
             name = f'val/{self._shown}_{Path(sample.img_path).stem}'
             for backend in runner.visualizer._vis_backends.values():
                 if isinstance(backend, MLflowVisBackend):

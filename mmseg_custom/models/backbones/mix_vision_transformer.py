@@ -32,6 +32,8 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
 
     Args:
         in_channels: channels of the input image.
+        rgb_channels: which of them are red, green and blue, for weights that are loaded from a
+            network of pictures with these three; ``None`` where it is not known.
         embed_dims: channels per attention head; stage ``i`` has ``embed_dims * num_heads[i]``.
         num_stages: number of stages.
         num_layers: transformer layers of each stage.
@@ -84,14 +86,10 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
         pretrained: str | None = None,
         init_cfg: dict | list[dict] | None = None,
         with_cp: bool = False,
+        rgb_channels: Sequence[int] | None = None,
     ):
-        per_stage = dict(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            patch_sizes=patch_sizes,
-            strides=strides,
-            sr_ratios=sr_ratios,
-        )
+        per_stage = dict(num_layers=num_layers, num_heads=num_heads, patch_sizes=patch_sizes)
+        per_stage |= dict(strides=strides, sr_ratios=sr_ratios)
         _check_arguments(num_stages, per_stage, out_indices, frozen_stages)
         # The stock constructor builds patch embeddings and norms, but not its slower layers.
         super().__init__(
@@ -106,6 +104,7 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
             with_cp=with_cp,
         )
         self.num_layers, self.frozen_stages = num_layers, frozen_stages
+        self.rgb_channels = rgb_channels
         self._add_layers(
             mlp_ratio,
             drop_path_rate,

@@ -41,6 +41,8 @@ class VisionTransformer(UpstreamVisionTransformer):
         patch_pad: ``'corner'`` or ``'same'`` pads inputs to a multiple of the patch with zeros
             (below and right, or on all sides); a number is the convolution's own padding.
         in_channels: channels of the input image.
+        rgb_channels: which of them are red, green and blue, for weights that are loaded from a
+            network of pictures with these three; ``None`` where it is not known.
         embed_dims: channels of a token.
         num_layers: depth.
         num_heads: attention heads; divides ``embed_dims``.
@@ -71,6 +73,7 @@ class VisionTransformer(UpstreamVisionTransformer):
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
+        rgb_channels: Sequence[int] | None = None,
         **kwargs,
     ):
         img_size = _checked_img_size(img_size)
@@ -103,7 +106,7 @@ class VisionTransformer(UpstreamVisionTransformer):
             ViTLayer(embed_dims, num_heads, mlp_ratio * embed_dims, drop_path_rate=rate, **shared)
             for rate in stochastic_depth_rates(drop_path_rate, num_layers)
         )
-        self.frozen_stages = frozen_stages
+        self.frozen_stages, self.rgb_channels = frozen_stages, rgb_channels
         self._freeze()
         self._freeze_stages()
 
