@@ -27,7 +27,7 @@ from mmseg_custom.benchmark.timing import (
 from mmseg_custom.benchmark.workers import WorkerState, start_workers
 
 PEERS = ('mmseg', 'hf', 'smp')
-TASKS = (*DEFAULT_BATCH, 'eval', 'hooks', 'data')
+TASKS = (*DEFAULT_BATCH, 'eval', 'hooks', 'data', 'video')
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Largest difference of the contenders' results at which they still count as the same, in fp32.
 TOLERANCE = 1e-3
@@ -175,6 +175,10 @@ def run(options: Options, report=lambda text: None) -> tuple[Ceilings, list[Resu
         from mmseg_custom.benchmark.hooks import run_hooks
 
         return ceilings, run_hooks(options, report)
+    if options.task == 'video':
+        from mmseg_custom.benchmark.video import run_video
+
+        return ceilings, run_video(options, report)
     if options.task == 'data':
         from mmseg_custom.benchmark.data import run_data
 

@@ -14,7 +14,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--task', default='infer', help='infer, predict, slide, train, loss, eval, hooks, data'
+        '--task',
+        default='infer',
+        help='infer, predict, slide, train, loss, eval, hooks, data, video',
     )
     parser.add_argument('--models', type=_names, help='with commas; for data ade20k,cityscapes,...')
     parser.add_argument('--against', type=_names, default=('mmseg',), help='mmseg,hf,smp')
@@ -27,7 +29,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--batch', type=int, help='images at once; default by task')
     parser.add_argument('--rounds', type=int, default=10, help='measurements of each contender')
     parser.add_argument('--threads', type=int, help='of PyTorch on a CPU')
-    parser.add_argument('--pictures', type=int, default=24, help='of the task eval')
+    parser.add_argument('--pictures', type=int, default=24, help='of the task eval; frames')
     parser.add_argument(
         '--keep-memory', default='ours', choices=('none', 'ours', 'both'), help='see docs/speed.md'
     )
