@@ -8,9 +8,9 @@ def test_a_video_is_predicted_by_both_sides():
     pytest.importorskip('av')
     options = Options('video', models=('segformer_b0',), size=(64, 96), pictures=2, rounds=1)
     _, (result,) = run(options)
-    assert {m.contender: len(m.seconds) for m in result.measurements} == {'ours': 1, 'mmseg': 1}
+    assert {m.name: len(m.seconds) for m in result.measurements} == {'ours': 1, 'mmseg': 1}
     (comparison,) = result.comparisons
-    ours, mmseg = (m.median for m in result.measurements)
+    ours, mmseg = (m.median_seconds for m in result.measurements)
     assert comparison.ratio == pytest.approx(mmseg / ours)
     assert comparison.differences['labels'] < 1e-3
 
