@@ -140,6 +140,24 @@ def test_digests_tell_values_apart():
     assert digest([text, text]) == digest(['abc', 'ab' + 'c'])
 
 
+class Reader:
+    """A data set's own way of reading labels."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def test_a_reader_of_labels_belongs_to_the_key(root):
+    info = dataset(root).get_data_info(0)
+    paths = []
+    for reader in (None, Reader(1), Reader(1), Reader(2)):
+        sample = {**info, 'mask_reader': reader, 'annotation': {'polygon': np.ones((3, 2))}}
+        paths.append(CachedLoading('cache', [], sample.keys()).path(sample))
+    assert paths[1] == paths[2] and len(set(paths)) == 3
+    moved = {**sample, 'sample_idx': 99}
+    assert CachedLoading('cache', [], sample.keys()).path(moved) == paths[3]
+
+
 def test_data_sets_inside_others(root, tmp_path):
     other = shutil.copytree(root, tmp_path / 'other')
     cv2.imwrite(str(other / 'images/train/2.jpg'), np.full((8, 9, 3), 50, np.uint8))
