@@ -190,7 +190,7 @@ def _content(path: str) -> memoryview:
     """A private map of a file; nothing where there is none, or nothing in it."""
     try:
         file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return memoryview(b'')
     try:
         return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_COPY))
