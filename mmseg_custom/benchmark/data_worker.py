@@ -99,6 +99,7 @@ def build_dataset(case: Case, root: str, stock: bool, cache: str | None):
         data_root=root,
         data_prefix=case.data_prefix,
         pipeline=case.pipeline(),
+        indices=case.num_pictures,
     )
     if case.dataset_type == 'CityscapesDataset':
         config.update(img_suffix=case.suffixes[0], seg_map_suffix=case.suffixes[1])

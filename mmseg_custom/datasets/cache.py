@@ -1,7 +1,7 @@
 """Pictures and labels as they come out of the loading transforms, kept on the disk.
 
-One file per sample, written whole or not at all, holds the arrays as they lie in memory, so that a
-loader maps it and touches only the pages that a crop needs. A file belongs to the paths and the
+One file per sample, written whole or not at all, holds the arrays as they lie in memory: a large
+one is mapped, and only the pages that a crop needs are touched. A file belongs to the paths and the
 settings that made it (its name) and to one state of the picture's and the label's files (its
 header): after a change of either they are read again, never served from the cache.
 """
@@ -21,6 +21,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 MAGIC = b'mmsegc01'
+# Up to a few megabytes, making a map and fetching its pages takes longer than reading all.
+MAPPED_BYTES = 2**22
 # The header's length follows the magic; arrays begin at multiples of this.
 ALIGNMENT = 64
 SUFFIX = '.sample'
@@ -164,10 +166,10 @@ def read(path: str, files: list) -> dict | None:
         files: :func:`file_states` of the sample as it is now.
 
     Returns:
-        What was stored; arrays lie in a private map of the file: writing to them does not change
-        it. None where there is no such file, it is torn, or the sample's files changed.
+        What was stored; arrays lie in memory or in a private map of the file: writing to them does
+        not change it. None where there is no such file, it is torn, or the sample's files changed.
     """
-    content = _content(path)
+    content = _content(path, MAPPED_BYTES)
     parsed = _parsed(content)
     if parsed is None or parsed[0]['files'] != files:
         return None
@@ -186,16 +188,18 @@ def read_header(path: str) -> dict | None:
     return None if parsed is None else parsed[0]
 
 
-def _content(path: str) -> memoryview:
-    """A private map of a file; nothing where there is none, or nothing in it."""
+def _content(path: str, mapped_bytes: int = 0) -> memoryview:
+    """A file's content: a private map from ``mapped_bytes`` on; empty where there is no file."""
     try:
         file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return memoryview(b'')
     try:
-        return memoryview(mmap.mmap(file, 0, access=mmap.ACCESS_COPY))
-    except ValueError:  # an empty file
-        return memoryview(b'')
+        num_bytes = os.fstat(file).st_size
+        if num_bytes and num_bytes >= mapped_bytes:
+            return memoryview(mmap.mmap(file, num_bytes, access=mmap.ACCESS_COPY))
+        content = memoryview(np.empty(num_bytes, np.uint8))
+        return content[: os.readv(file, [content])]
     finally:
         os.close(file)
 

@@ -95,14 +95,16 @@ def build_cache(source, cached: CachedLoading, num_workers: int | None = None) -
     Raises:
         OSError: the disk has too little room, or the folder cannot be written to.
     """
-    folder, missing = cached.folder, []
+    folder = cached.folder
+    missing = _missing(source, cached)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            infos = map(source.get_data_info, range(len(source)))
-            missing = [i for i, info in enumerate(infos) if not cached.is_stored(info)]
-            if missing:
-                _store(source, cached, missing, num_workers or _num_cores())
+        if missing:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder):
+                # Another process may have stored them meanwhile.
+                missing = _missing(source, cached)
+                if missing:
+                    _store(source, cached, missing, num_workers or _num_cores())
     except NoRoomError:
         raise
     except OSError as error:
@@ -115,6 +117,11 @@ def build_cache(source, cached: CachedLoading, num_workers: int | None = None) -
         f'{sum(sizes) / 1e9:.2f} GB; {len(missing)} of them were not in it before',
         logger='current',
     )
+
+
+def _missing(source, cached: CachedLoading) -> list[int]:
+    infos = map(source.get_data_info, range(len(source)))
+    return [index for index, info in enumerate(infos) if not cached.is_stored(info)]
 
 
 def _locked(folder: Path):

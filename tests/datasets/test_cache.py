@@ -13,7 +13,7 @@ import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.registry import DefaultScope
 
-from mmseg_custom.datasets import FolderDataset
+from mmseg_custom.datasets import FolderDataset, cache
 from mmseg_custom.datasets.cache import SUFFIX, CachedLoading, digest, read_header
 from mmseg_custom.datasets.cache_building import CachedDataset, build_cache
 from mmseg_custom.registry import SCOPE, register_all
@@ -94,7 +94,9 @@ def test_a_changed_file_is_never_served_stale(root, tmp_path, changed):
     assert_same(again[1], dataset(root)[1])
 
 
-def test_what_is_handed_out_may_be_changed(root, tmp_path):
+@pytest.mark.parametrize('mapped_bytes', [0, 2**22])
+def test_what_is_handed_out_may_be_changed(root, tmp_path, monkeypatch, mapped_bytes):
+    monkeypatch.setattr(cache, 'MAPPED_BYTES', mapped_bytes)
     cached = CachedDataset(dataset(root), tmp_path / 'cache')
     contents = [path.read_bytes() for path in stored(tmp_path / 'cache')]
     sample = cached[0]
@@ -102,9 +104,16 @@ def test_what_is_handed_out_may_be_changed(root, tmp_path):
     sample['img'][:] = 7
     sample['gt_seg_map'] += 1
     sample['seg_fields'].append('depth')
+    assert isinstance(_owner(sample['img']), np.ndarray) == bool(mapped_bytes)
     np.testing.assert_array_equal(cached[0]['img'], before)
     assert cached[0]['gt_seg_map'].max() == 1 and cached[0]['seg_fields'] == ['gt_seg_map']
     assert [path.read_bytes() for path in stored(tmp_path / 'cache')] == contents
+
+
+def _owner(array: np.ndarray):
+    """What the memory of an array belongs to."""
+    base = array.base
+    return base.obj if isinstance(base, memoryview) else base
 
 
 @pytest.mark.parametrize('keep', [0, 5, 100, -1])
@@ -138,6 +147,24 @@ def test_digests_tell_values_apart():
     assert len({digest(value) for value in values}) == len(values)
     text = ''.join(['ab', 'c'])
     assert digest([text, text]) == digest(['abc', 'ab' + 'c'])
+
+
+class Reader:
+    """A data set's own way of reading labels."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def test_a_reader_of_labels_belongs_to_the_key(root):
+    info = dataset(root).get_data_info(0)
+    paths = []
+    for reader in (None, Reader(1), Reader(1), Reader(2)):
+        sample = {**info, 'mask_reader': reader, 'annotation': {'polygon': np.ones((3, 2))}}
+        paths.append(CachedLoading('cache', [], sample.keys()).path(sample))
+    assert paths[1] == paths[2] and len(set(paths)) == 3
+    moved = {**sample, 'sample_idx': 99}
+    assert CachedLoading('cache', [], sample.keys()).path(moved) == paths[3]
 
 
 def test_data_sets_inside_others(root, tmp_path):
