@@ -11,8 +11,9 @@ from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS
 
 YAML_NAME = 'dataset.yaml'
-YAML_KEYS = ('name', 'classes', 'palette', 'ignore_index')
-METAINFO_KEYS = ('classes', 'palette', 'ignore_index')
+YAML_KEYS = ('name', 'classes', 'palette', 'ignore_index', 'task')
+METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'task')
+TASKS = ('semantic', 'binary')
 # Names that other tools use for the same thing and that no spelling distance would find.
 OTHER_NAMES = {
     'names': 'classes',
@@ -34,7 +35,7 @@ def read_dataset_yaml(root: str | Path) -> dict:
 
     Returns:
         The keys that the file has: ``name`` (str), ``classes`` (tuple of str), ``palette`` (list of
-        ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255).
+        ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255), ``task`` (``semantic`` or ``binary``).
 
     Raises:
         FileNotFoundError: no folder, or no such file in it.
@@ -73,14 +74,16 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
         data_root: folder with ``dataset.yaml``; the file may be missing when ``metainfo`` gives
             the classes.
         metainfo: the same keys from the config. Palette and ignore value win over the file's.
+            Where ``task`` is ``binary``, classes may name the foreground only.
 
     Returns:
-        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)``; the palette
-        is generated where none is given, the ignore value is 255 where none is given.
+        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int, task=str)``; the
+        palette is generated where none is given, the ignore value is 255 and the task ``semantic``
+        where none is given.
 
     Raises:
         FileNotFoundError: nothing gives the classes.
-        ValueError: a value does not fit, or file and config name different classes.
+        ValueError: a value does not fit, or file and config name different classes or tasks.
     """
     given = _checked(dict(metainfo or {}), METAINFO_KEYS, 'metainfo')
     if data_root is None and 'classes' not in given:
@@ -98,9 +101,14 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
                 f'metainfo has the classes {list(given["classes"])} but {path} has '
                 f'{list(classes)}; give them in one place only'
             )
+        if given.get('task', found.get('task')) != found.get('task', given.get('task')):
+            raise ValueError(
+                f'task={given["task"]} but {path} has task: {found["task"]}; give it in one place only'
+            )
         found.pop('name', None)
         given = {**found, **given, 'classes': classes}
-    classes = given['classes']
+    task = given.get('task', TASKS[0])
+    classes = _classes_of(given['classes'], task)
     palette = given.get('palette') or distinct_palette(classes)
     if len(palette) != len(classes):
         raise ValueError(
@@ -114,7 +122,23 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             'take a value that is no class, or, if 0 means unlabelled and classes count from 1, '
             'leave ignore_index out and set reduce_zero_label=True'
         )
-    return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
+    return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index, 'task': task}
+
+
+def _classes_of(classes: tuple[str, ...], task: str) -> tuple[str, ...]:
+    if task == 'binary':
+        classes = ('background', *classes) if len(classes) == 1 else classes
+        if len(classes) != 2:
+            raise ValueError(
+                f'task: binary has two classes, background and foreground, but classes has '
+                f'{len(classes)} entries ({", ".join(classes)}); leave task out, or name two'
+            )
+    elif len(classes) < 2:
+        raise ValueError(
+            f'classes has 1 entry; expected 2 (e.g. [background, {classes[0]}]) to {MAX_CLASSES}, '
+            "or 'task: binary' beside it"
+        )
+    return classes
 
 
 def _described(value) -> str:
@@ -130,7 +154,12 @@ def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
             known = f'(known: {", ".join(keys)})'
             offer = f'; {hint}' if hint else ''
             raise ValueError(f"{where}: unknown key '{key}'{offer} {known}")
-    checks = {'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index}
+    checks = {
+        'classes': _classes,
+        'palette': _palette,
+        'ignore_index': _ignore_index,
+        'task': _task,
+    }
     return {
         key: checks[key](value, where) if key in checks else str(value)
         for key, value in content.items()
@@ -154,7 +183,7 @@ def _classes(value, where: str) -> tuple[str, ...]:
     doubled = sorted({name for name in value if list(value).count(name) > 1})
     if doubled:
         raise ValueError(f"{where}: class '{doubled[0]}' occurs twice; names must differ")
-    if not 2 <= len(value) <= MAX_CLASSES:
+    if not 1 <= len(value) <= MAX_CLASSES:
         raise ValueError(
             f'{where}: classes has {len(value)} entries; expected 2 (e.g. [background, thing]) '
             f'to {MAX_CLASSES}, since masks hold 8-bit indices'
@@ -189,6 +218,12 @@ def _ignore_index(value, where: str) -> int:
     return value
 
 
+def _task(value, where: str) -> str:
+    if value not in TASKS:
+        raise ValueError(f'{where}: task is {_described(value)}; expected {" or ".join(TASKS)}')
+    return value
+
+
 def _is_byte(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
 
@@ -204,7 +239,7 @@ class FolderDataset(PairedDataset):
     Args:
         data_root: the folder.
         split: name of the sub-folder, usually ``'train'``, ``'val'`` or ``'test'``.
-        metainfo: ``classes``, ``palette``, ``ignore_index``; see :func:`folder_metainfo`.
+        metainfo: ``classes``, ``palette``, ``ignore_index``, ``task``; see :func:`folder_metainfo`.
         kwargs: other arguments of :class:`~mmseg_custom.datasets.paired.PairedDataset`.
 
     Raises:
@@ -221,7 +256,7 @@ class FolderDataset(PairedDataset):
         super().__init__(
             data_root,
             split,
-            metainfo={'classes': facts['classes'], 'palette': facts['palette']},
+            metainfo={key: facts[key] for key in ('classes', 'palette', 'task')},
             ignore_index=facts['ignore_index'],
             **kwargs,
         )

@@ -12,6 +12,7 @@ from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.engine.switches import add_hook, apply_switches
+from mmseg_custom.engine.task import fit_task
 from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
@@ -25,7 +26,7 @@ TRAINING_KEYS = (
 
 
 def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) -> None:
-    """Fill in what a run needs beside the config: work folder, launcher, number of classes.
+    """Fill in what a run needs beside the config: work folder, launcher, task, number of classes.
 
     Args:
         config: changed in place.
@@ -35,7 +36,8 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
 
     Raises:
         PermissionError: the work folder cannot be written to.
-        ValueError: the heads' number of classes is not the data set's.
+        ValueError: the heads' number of classes is not the data set's, or the config contradicts
+            its task.
     """
     keep_freed_memory()
     register_all()
@@ -43,6 +45,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     config.launcher = launcher
     config.work_dir = work_dir or default_work_dir(config)
     check_writable(Path(config.work_dir), '--work-dir')
+    fit_task(config, loader)
     fit_class_count(config, loader)
     for name in LOADERS:
         if config.get(name) and config[name].get('num_workers') == 0:

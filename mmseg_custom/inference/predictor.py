@@ -20,6 +20,7 @@ from mmseg_custom.checkpoints.loading import load_weights, open_weights
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
+from mmseg_custom.engine.task import fit_heads
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
@@ -55,6 +56,9 @@ def load_model(
     weights = open_weights(checkpoint)
     register_all()
     dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
+    # One output for two classes: the training's task, which its data set may have named.
+    if weights.description.num_classes == 1 and len(dataset_meta['classes']) == 2:
+        config.setdefault('task', 'binary')
     model = _build(config, len(dataset_meta['classes']))
     load_weights(model, weights, model_name=f'config {config_name}', show=show)
 
@@ -155,6 +159,8 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     drop_pretrained(config)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
+    if config.get('task') == 'binary':
+        fit_heads(config.model)
     for _, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = num_classes

@@ -1,7 +1,7 @@
 """Training curves as a PNG, from the records of runs' logs.
 
 A record is a dict of ``mode`` (``train`` or ``val``), ``step`` (iterations done) and values:
-``loss`` and ``lr`` of a training; ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU`` (a dict of
+``loss`` and ``lr`` of a training; ``fgIoU``, ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU`` (a dict of
 the classes' scores) of a validation.
 """
 
@@ -11,7 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 CLASS_IOU = 'class_IoU'
-SCORES = {'mIoU': 'validation mIoU (%)', 'top1': 'validation top-1 accuracy (%)'}
+SCORES = {
+    'fgIoU': 'validation IoU of the foreground (%)',
+    'mIoU': 'validation mIoU (%)',
+    'top1': 'validation top-1 accuracy (%)',
+}
 COLOURS = ('#c0392b', '#2471a3', '#1e8449', '#7d3c98', '#b9770e', '#117a65', '#34495e', '#d35400')
 LOSS, LR, SCORE = COLOURS[:3]
 # More lines than that are not told apart, nor their names read.
@@ -27,7 +31,7 @@ def points(records: Sequence[dict], mode: str, name: str) -> Points:
 
 
 def score_of(records: Sequence[dict]) -> str:
-    """What a run is validated with: ``mIoU`` or ``top1``."""
+    """What a run is validated with: ``fgIoU``, ``mIoU`` or ``top1``."""
     return next((name for name in SCORES if any(name in record for record in records)), 'mIoU')
 
 
