@@ -101,9 +101,10 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
                 f'metainfo has the classes {list(given["classes"])} but {path} has '
                 f'{list(classes)}; give them in one place only'
             )
-        if given.get('task', found.get('task')) != found.get('task', given.get('task')):
+        tasks = {facts['task'] for facts in (given, found) if 'task' in facts}
+        if len(tasks) > 1:
             raise ValueError(
-                f'task={given["task"]} but {path} has task: {found["task"]}; give it in one place only'
+                f'task={given["task"]} but {path} has task: {found["task"]}; leave one of them out'
             )
         found.pop('name', None)
         given = {**found, **given, 'classes': classes}

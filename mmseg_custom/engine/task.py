@@ -149,11 +149,11 @@ def _binary_losses(loss: dict, place: str) -> list[dict]:
             dict(type='BinaryCrossEntropyLoss', **weight),
             dict(type='BinaryDiceLoss', **weight),
         ]
-    lovasz = cls.__name__ == 'LovaszLoss' and loss.get('loss_type') == 'binary'
-    if cls.__module__.startswith('mmseg.') and not lovasz:
+    fits = cls.__name__ == 'FocalLoss' or loss.get('loss_type') == 'binary'
+    if cls.__module__.startswith('mmseg.') and not fits:
         raise ValueError(
-            f'task=binary has one output channel, which {loss["type"]} takes for class 0 or for a '
-            f'softmax; {fix}'
+            f'task=binary has one output channel, which {loss["type"]} takes for class 0 or for '
+            f'that of a softmax; {fix}'
         )
     return [loss]
 

@@ -169,7 +169,8 @@ class IoUMetric(BaseMetric):
             size: pictures in the data set.
 
         Returns:
-            aAcc, the means and the foreground's scores in percent, rounded to two digits, on every process.
+            aAcc, the means and the foreground's scores in percent, rounded to two digits, on every
+            process.
 
         Raises:
             ValueError: nothing was processed, or the sampler repeats more than one picture a
@@ -253,7 +254,7 @@ class IoUMetric(BaseMetric):
     def _foreground_scores(self, matrix: Tensor) -> dict[str, float]:
         if not 0 <= self.foreground < len(matrix):
             raise ValueError(
-                f'foreground={self.foreground} is no class of 0..{len(matrix) - 1}; set foreground=1'
+                f'foreground={self.foreground} is no class of 0..{len(matrix) - 1}; set it to 1'
             )
         scores = class_scores(matrix, list(SCORES))[1]
         names = ('IoU', 'Dice', 'Precision', 'Recall')

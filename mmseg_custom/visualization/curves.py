@@ -1,8 +1,8 @@
 """Training curves as a PNG, from the records of runs' logs.
 
 A record is a dict of ``mode`` (``train`` or ``val``), ``step`` (iterations done) and values:
-``loss`` and ``lr`` of a training; ``fgIoU``, ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU`` (a dict of
-the classes' scores) of a validation.
+``loss`` and ``lr`` of a training; ``fgIoU``, ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU``
+(a dict of the classes' scores) of a validation.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Losses of one output channel: the logit of the foreground, class 1.
 
 The pixels of a thin foreground hardly change the mean of a cross entropy; the Dice loss compares
-areas, so a foreground of any size counts the same (V-Net, https://arxiv.org/abs/1606.04797). mmseg's
-``DiceLoss``, ``FocalLoss`` and ``TverskyLoss`` take a single channel for that of class 0.
+areas, so a foreground of any size counts the same (V-Net, https://arxiv.org/abs/1606.04797).
+mmseg's ``DiceLoss`` and ``TverskyLoss`` take a single channel for that of class 0.
 """
 
 import torch
@@ -109,7 +109,7 @@ class BinaryCrossEntropyLoss(BinaryLoss):
 class BinaryDiceLoss(BinaryLoss):
     """1 minus the Dice coefficient of probabilities and labels, over all pixels of the batch.
 
-    With p the probabilities and y the labels that is ``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)``.
+    That is ``1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)`` with probabilities p and labels y.
     A batch and not a picture at a time: a crop without foreground has no area to compare.
 
     Args:

@@ -20,9 +20,9 @@ def measured_loss(head: nn.Module) -> nn.Module | None:
     for loss in losses if isinstance(losses, nn.ModuleList) else [losses]:
         if is_binary and isinstance(loss, BinaryCrossEntropyLoss):
             return loss
-        if isinstance(loss, UpstreamCrossEntropyLoss):
-            if loss.use_sigmoid == is_binary and not loss.use_mask:
-                return loss
+        is_cross_entropy = isinstance(loss, UpstreamCrossEntropyLoss) and not loss.use_mask
+        if is_cross_entropy and loss.use_sigmoid == is_binary:
+            return loss
     return None
 
 
@@ -38,8 +38,8 @@ def binary_loss_terms(head: nn.Module, sample: SegDataSample, logits: Tensor) ->
 
     Args:
         head: a decode head with one output channel and a :func:`measured_loss`.
-        sample: with ``gt_sem_seg``, integers (1, H, W): 0, 1 or the head's ``ignore_index``. Another
-            label makes the loss NaN; metrics say which file holds it.
+        sample: with ``gt_sem_seg``, integers (1, H, W): 0, 1 or the head's ``ignore_index``.
+            Another label makes the loss NaN; metrics say which file holds it.
         logits: (1, H, W) of the foreground; half precision is computed in single.
 
     Returns:

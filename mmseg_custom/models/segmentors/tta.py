@@ -12,8 +12,8 @@ from mmseg_custom.registry import MODELS
 class SegTTAModel(UpstreamSegTTAModel):
     """mmseg's class with the same arguments; it averages the probabilities of all views.
 
-    For one output channel a segmentor's ``seg_logits`` are probabilities. The stock class takes their
-    sigmoid again, which is one half or more, so that with a threshold of one half every pixel is
+    For one output channel a segmentor's ``seg_logits`` are probabilities. The stock class takes
+    their sigmoid again, which is one half or more: with a threshold of one half every pixel is
     foreground.
     """
 
