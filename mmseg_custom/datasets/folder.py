@@ -136,8 +136,8 @@ def _classes_of(classes: tuple[str, ...], task: str) -> tuple[str, ...]:
             )
     elif len(classes) < 2:
         raise ValueError(
-            f'classes has 1 entry; expected 2 (e.g. [background, {classes[0]}]) to {MAX_CLASSES}, '
-            "or 'task: binary' beside it"
+            f'classes has {len(classes)} entries; expected 2 (e.g. [background, {classes[0]}]) to '
+            f"{MAX_CLASSES}, or one with 'task: binary'"
         )
     return classes
 

@@ -12,7 +12,7 @@ TASKS = ('semantic', 'binary')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 THRESHOLD = 0.5
-FOREGROUND_PRIOR = 0.1
+FOREGROUND_PRIOR = 0.03
 # The score that a run is saved, stopped and compared by.
 SCORE = 'fgIoU'
 # Arguments of a softmax cross entropy that say nothing beyond what every config of ours has.
@@ -84,7 +84,12 @@ def fit_heads(model: dict) -> None:
         raise ValueError('task=binary needs a segmentor, but the model has no decode_head')
     for name, head in heads(model):
         _set(head, f'model.{name}', num_classes=2, out_channels=1)
-        head.setdefault('threshold', THRESHOLD)
+        threshold = head.setdefault('threshold', THRESHOLD)
+        if not (isinstance(threshold, int | float) and 0 < threshold < 1):
+            raise ValueError(
+                f'threshold takes a number between 0 and 1, got {threshold!r}; set '
+                f'model.{name}.threshold={THRESHOLD} or leave it out'
+            )
         if 'foreground_prior' in _arguments(head):
             head.setdefault('foreground_prior', FOREGROUND_PRIOR)
         losses = head.get('loss_decode') or dict(type='CrossEntropyLoss')
@@ -153,7 +158,7 @@ def _binary_losses(loss: dict, place: str) -> list[dict]:
     if cls.__module__.startswith('mmseg.') and not fits:
         raise ValueError(
             f'task=binary has one output channel, which {loss["type"]} takes for class 0 or for '
-            f'that of a softmax; {fix}'
+            f'a softmax; {fix}'
         )
     return [loss]
 

@@ -2,7 +2,7 @@
 
 The pixels of a thin foreground hardly change the mean of a cross entropy; the Dice loss compares
 areas, so a foreground of any size counts the same (V-Net, https://arxiv.org/abs/1606.04797).
-mmseg's ``DiceLoss`` and ``TverskyLoss`` take a single channel for that of class 0.
+mmseg's ``DiceLoss`` takes a single channel for that of class 0, its ``TverskyLoss`` for a softmax.
 """
 
 import torch
