@@ -7,13 +7,13 @@ import yaml
 
 from mmseg_custom.datasets.paired import IGNORE_INDEX, PairedDataset
 from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.datasets.task_classes import TASKS, check_task, classes_of_task
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS
 
 YAML_NAME = 'dataset.yaml'
 YAML_KEYS = ('name', 'classes', 'palette', 'ignore_index', 'task')
 METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'task')
-TASKS = ('semantic', 'binary')
 # Names that other tools use for the same thing and that no spelling distance would find.
 OTHER_NAMES = {
     'names': 'classes',
@@ -109,7 +109,7 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
         found.pop('name', None)
         given = {**found, **given, 'classes': classes}
     task = given.get('task', TASKS[0])
-    classes = _classes_of(given['classes'], task)
+    classes = classes_of_task(given['classes'], task)
     palette = given.get('palette') or distinct_palette(classes)
     if len(palette) != len(classes):
         raise ValueError(
@@ -124,22 +124,6 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             'leave ignore_index out and set reduce_zero_label=True'
         )
     return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index, 'task': task}
-
-
-def _classes_of(classes: tuple[str, ...], task: str) -> tuple[str, ...]:
-    if task == 'binary':
-        classes = ('background', *classes) if len(classes) == 1 else classes
-        if len(classes) != 2:
-            raise ValueError(
-                f'task: binary has two classes, background and foreground, but classes has '
-                f'{len(classes)} entries ({", ".join(classes)}); leave task out, or name two'
-            )
-    elif len(classes) < 2:
-        raise ValueError(
-            f'classes has {len(classes)} entries; expected 2 (e.g. [background, {classes[0]}]) to '
-            f"{MAX_CLASSES}, or one with 'task: binary'"
-        )
-    return classes
 
 
 def _described(value) -> str:
@@ -159,7 +143,7 @@ def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
         'classes': _classes,
         'palette': _palette,
         'ignore_index': _ignore_index,
-        'task': _task,
+        'task': check_task,
     }
     return {
         key: checks[key](value, where) if key in checks else str(value)
@@ -216,12 +200,6 @@ def _ignore_index(value, where: str) -> int:
         raise ValueError(
             f'{where}: ignore_index is {_described(value)}; expected a whole number 0-255'
         )
-    return value
-
-
-def _task(value, where: str) -> str:
-    if value not in TASKS:
-        raise ValueError(f'{where}: task is {_described(value)}; expected {" or ".join(TASKS)}')
     return value
 
 

@@ -81,7 +81,7 @@ def test_without_it_nothing_changes(root):
     [
         ('[a, b, c]', ['task=binary'], r'two classes.* has 3 entries \(a, b, c\); leave task out'),
         ('[a, b]', ['task=Binary'], "task is 'Binary'; expected 'semantic' or 'binary'"),
-        ('[a, b]\ntask: two', [], "task is str 'two'; expected semantic or binary"),
+        ('[a, b]\ntask: two', [], "task is 'two'; expected semantic or binary"),
         (
             '[a, b]\ntask: semantic',
             ['task=binary'],

@@ -106,19 +106,22 @@ class DecodeHead(BaseDecodeHead):
             return {only_loss.loss_name: loss, 'acc_seg': accuracy}
         # One sigmoid channel tells two labels apart, whatever num_classes says.
         check_labels(labels, max(self.num_classes, 2), ignore_index)
-        result = super().loss_by_feat(seg_logits, batch_data_samples)
-        if self.out_channels == 1:
-            result['acc_seg'] = self._accuracy_at_threshold(seg_logits, labels, ignore_index)
-        return result
+        if self.out_channels == 1 and self.sampler is None:
+            return self._losses_of_one_channel(seg_logits, labels, ignore_index)
+        return super().loss_by_feat(seg_logits, batch_data_samples)
 
-    def _accuracy_at_threshold(self, logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-        logits = resize(
-            logits.detach(), labels.shape[1:], mode='bilinear', align_corners=self.align_corners
-        )
+    def _losses_of_one_channel(self, logits: Tensor, labels: Tensor, ignore_index: int) -> dict:
+        # One channel at full size is a fraction of what the low-memory path of many is for.
+        logits = resize(logits, labels.shape[1:], mode='bilinear', align_corners=self.align_corners)
+        result = {}
+        for loss in self._losses():
+            value = loss(logits, labels, ignore_index=self.ignore_index)
+            result[loss.loss_name] = result.get(loss.loss_name, 0) + value
         valid = labels != ignore_index
-        predicted = logits.squeeze(1).sigmoid() > self.threshold
+        predicted = logits.detach().squeeze(1).sigmoid() > self.threshold
         correct = ((predicted == labels) & valid).sum()
-        return ((correct + EPSILON) * (100.0 / (valid.sum() + EPSILON))).reshape(1)
+        accuracy = (correct + EPSILON) * (100.0 / (valid.sum() + EPSILON))
+        return {**result, 'acc_seg': accuracy.reshape(1)}
 
     def _init_inputs(self, in_channels, in_index, input_transform) -> None:
         """Set which maps of the backbone the head reads; arguments as in mmseg."""
