@@ -159,7 +159,10 @@ def test_a_folder_with_one_class_trains_tests_and_predicts(tmp_path, decoder):
     write_pictures(root)
     (root / 'dataset.yaml').write_text('classes: [thing]\n')
     options = [f'data_root={root}', 'task=binary', 'max_iters=4', 'crop_size=(64,64)']
-    options += ['default_hooks.logger.interval=1', 'default_hooks.report.curves=False']
+    options += ['default_hooks.logger.interval=1', 'early_stopping=3']
+    if decoder == 'mask':
+        options += ['default_hooks.report.curves=False', 'model.test_cfg.mode=slide']
+        options += ['model.test_cfg.crop_size=(64,64)', 'model.test_cfg.stride=(48,48)']
 
     def config():
         config = load_config(str(leaf(decoder, root)), options)
@@ -174,6 +177,7 @@ def test_a_folder_with_one_class_trains_tests_and_predicts(tmp_path, decoder):
     runner = launch.train(config(), str(work_dir))
     assert runner.message_hub.get_info('best_ckpt').split('/')[-1].startswith('best_fgIoU')
     summary = json.loads((work_dir / 'summary.json').read_text())
+    assert (work_dir / 'curves.png').is_file() is (decoder == 'conv')
     names = {'mIoU', 'fgIoU', 'fgDice', 'fgPrecision', 'fgRecall', 'val/loss'}
     assert names <= set(summary['last_val'])
     assert {'decode.loss_bce', 'decode.loss_dice'} <= set(summary['last_train'])
