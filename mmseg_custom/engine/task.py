@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from mmseg_custom.engine.class_count import dataset_metainfo, heads
+from mmseg_custom.engine.class_count import LOADERS, dataset_metainfo, heads
 from mmseg_custom.registry import METRICS, MODELS, SCOPE
 
 TASKS = ('semantic', 'binary')
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 THRESHOLD = 0.5
 FOREGROUND_PRIOR = 0.03
