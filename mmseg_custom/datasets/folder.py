@@ -235,10 +235,12 @@ class FolderDataset(PairedDataset):
         super().__init__(
             data_root,
             split,
-            metainfo={key: facts[key] for key in ('classes', 'palette', 'task')},
+            metainfo={'classes': facts['classes'], 'palette': facts['palette']},
             ignore_index=facts['ignore_index'],
             **kwargs,
         )
+        # mmengine takes a text among the arguments for the name of a file.
+        self._metainfo['task'] = facts['task']
 
     @classmethod
     def metainfo_from_config(cls, dataset: Mapping) -> dict:
