@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
-from mmseg_custom.engine.class_count import fit_class_count
+from mmseg_custom.engine.class_count import LOADERS, fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
@@ -17,7 +17,6 @@ from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What a test must not build: it would ask for the training pictures.
 TRAINING_KEYS = (
     *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'),

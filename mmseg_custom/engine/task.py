@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from mmseg_custom.engine.class_count import dataset_metainfo, heads
+from mmseg_custom.engine.class_count import LOADERS, dataset_metainfo, heads
 from mmseg_custom.registry import METRICS, MODELS, SCOPE
 
 TASKS = ('semantic', 'binary')
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 THRESHOLD = 0.5
 FOREGROUND_PRIOR = 0.03
@@ -37,14 +36,14 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     task = config.get('task')
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected 'semantic' or 'binary'")
-    datasets = [d for name in LOADERS for d in _members((config.get(name) or {}).get('dataset'))]
-    if task is not None:
-        for dataset in datasets:
-            dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'task': task}
+    if task == 'binary':
+        _tell_folders(config)
     found = (config.get(loader) or {}).get('dataset')
     metainfo = dataset_metainfo(found) if found else {}
-    if (task or metainfo.get('task')) != 'binary':
+    if metainfo.get('task', task) != 'binary':
         return
+    if task == 'semantic':
+        raise ValueError('task=semantic but the data set is binary; leave one of them out')
     classes = metainfo.get('classes')
     if classes is not None and len(classes) != 2:
         raise ValueError(
@@ -60,6 +59,14 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     config.task = 'binary'
     fit_heads(config.model)
     _score_foreground(config)
+
+
+def _tell_folders(config: Config) -> None:
+    """Let each folder know the task: it may name the foreground only."""
+    for name in LOADERS:
+        for dataset in _members((config.get(name) or {}).get('dataset')):
+            if dataset['type'] in ('FolderDataset', f'{SCOPE}.FolderDataset'):
+                dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'task': 'binary'}
 
 
 def _members(dataset: dict | None) -> Iterator[dict]:

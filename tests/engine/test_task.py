@@ -69,6 +69,20 @@ def test_the_folder_names_the_task(tmp_path, classes):
     assert config.task == 'binary' and config.model.decode_head.out_channels == 1
 
 
+@pytest.mark.parametrize(('kind', 'count'), [('DRIVEDataset', 2), ('CamVidDataset', 11)])
+def test_data_sets_with_classes_of_their_own(kind, count):
+    config = load_config(str(SEGFORMER), ['task=binary'])
+    for name in launch.LOADERS:
+        config[name].dataset = dict(type=kind, data_root='none', pipeline=[])
+    if count != 2:
+        with pytest.raises(ValueError, match=f'but the data set has {count} '):
+            fit_task(config)
+        return
+    fit_task(config)
+    assert config.model.decode_head.out_channels == 1
+    assert 'metainfo' not in config.train_dataloader.dataset
+
+
 def test_without_it_nothing_changes(root):
     config = load_config(str(SEGFORMER), [f'data_root={root}'])
     before = config.pretty_text
@@ -87,6 +101,7 @@ def test_without_it_nothing_changes(root):
             ['task=binary'],
             'task=binary but .*dataset.yaml has task: semantic; leave one of them out',
         ),
+        ('[a, b]\ntask: binary', ['task=semantic'], 'task=semantic but the data set is binary'),
         (
             '[a, b]',
             ['task=binary', 'model.decode_head.out_channels=2'],
@@ -175,6 +190,7 @@ def test_a_folder_with_one_class_trains_tests_and_predicts(tmp_path, decoder):
         return config
 
     runner = launch.train(config(), str(work_dir))
+    assert runner.train_dataloader.dataset.metainfo['task'] == 'binary'
     assert runner.message_hub.get_info('best_ckpt').split('/')[-1].startswith('best_fgIoU')
     summary = json.loads((work_dir / 'summary.json').read_text())
     assert (work_dir / 'curves.png').is_file() is (decoder == 'conv')
