@@ -147,6 +147,8 @@ def _head_misfit(file: Description, model: Description) -> str | None:
 def _classes_misfit(file: Description, model: Description, option: str) -> str | None:
     # Without a number the classifier is missing, which is said of the parameters.
     if file.num_classes not in (None, model.num_classes):
+        if file.num_classes == 1 and model.num_classes == 2:
+            return 'the file has one output channel for two classes; add --cfg-options task=binary'
         return (
             f'the file has {file.num_classes} classes, the model {model.num_classes}; to train '
             f'other classes from these weights add {option}, else use the config it was trained '

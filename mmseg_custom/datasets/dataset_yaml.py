@@ -9,10 +9,11 @@ import yaml
 from mmseg_custom import bands
 from mmseg_custom.datasets.label_map import IGNORE_INDEX, MAX_CLASSES, LabelMap
 from mmseg_custom.datasets.palette import distinct_palette
+from mmseg_custom.datasets.task_classes import TASKS, check_task, classes_of_task
 from mmseg_custom.messages import did_you_mean
 
 YAML_NAME = 'dataset.yaml'
-METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'labels', *bands.CHECKS)
+METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'labels', 'task', *bands.CHECKS)
 # Where the files are; each is also an argument of FolderDataset.
 LAYOUT_KEYS = ('images', 'masks', 'splits', 'val_share', 'img_suffix', 'seg_map_suffix')
 YAML_KEYS = ('name', *METAINFO_KEYS, *LAYOUT_KEYS)
@@ -41,8 +42,9 @@ def read_dataset_yaml(root: str | Path) -> dict:
     Returns:
         The keys that the file has: ``name`` (str), ``classes`` (tuple of str), ``palette`` (list of
         ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255), ``labels`` (name to raw values, see
-        :meth:`~mmseg_custom.datasets.label_map.LabelMap.parse`), what it says of bands
-        (:mod:`mmseg_custom.bands`), and the keys of the layout, see
+        :meth:`~mmseg_custom.datasets.label_map.LabelMap.parse`), ``task`` (``semantic`` or
+        ``binary``), what it says of bands (:mod:`mmseg_custom.bands`), and the keys of the layout,
+        see
         :class:`~mmseg_custom.datasets.folder.FolderDataset`.
 
     Raises:
@@ -82,16 +84,18 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
         data_root: folder with ``dataset.yaml``; the file may be missing when ``metainfo`` gives
             the classes.
         metainfo: the same keys from the config. Palette and ignore value win over the file's.
+            Where ``task`` is ``binary``, classes may name the foreground only.
 
     Returns:
-        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)``, and
+        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int, task=str)``, and
         ``labels``, a :class:`~mmseg_custom.datasets.label_map.LabelMap`, and what is known of the
         bands (:mod:`mmseg_custom.bands`), where they are given.
-        The palette is that of the labels or generated where none is given, the ignore value 255.
+        The palette is that of the labels or generated where none is given, the ignore value 255,
+        the task ``semantic``.
 
     Raises:
         FileNotFoundError: nothing gives the classes.
-        ValueError: a value does not fit, or file and config name different classes.
+        ValueError: a value does not fit, or file and config name different classes or tasks.
     """
     given = checked(dict(metainfo or {}), METAINFO_KEYS, 'metainfo')
     sources = {'metainfo': given}
@@ -99,7 +103,8 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
         path = Path(data_root) / YAML_NAME
         if path.is_file() or not {'classes', 'labels'} & given.keys():
             sources[str(path)] = read_dataset_yaml(data_root)
-    classes, label_map = _classes_and_labels(sources)
+    task = _task(sources)
+    classes, label_map = _classes_and_labels(sources, task)
     facts = {key: value for source in reversed(sources.values()) for key, value in source.items()}
     facts = {key: value for key, value in facts.items() if key in METAINFO_KEYS}
     palette = facts.get('palette') or (label_map.palette() if label_map else None)
@@ -122,11 +127,21 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             f"leave ignore_index out and write 'labels: {{ignore: 0, {classes[0]}: 1, ...}}' (or "
             'set reduce_zero_label=True)'
         )
-    facts.update(classes=classes, palette=palette, ignore_index=ignore_index)
+    facts.update(classes=classes, palette=palette, ignore_index=ignore_index, task=task)
     return {**facts, 'labels': label_map} if label_map else facts
 
 
-def _classes_and_labels(sources: Mapping[str, dict]) -> tuple[tuple[str, ...], LabelMap | None]:
+def _task(sources: Mapping[str, dict]) -> str:
+    tasks = {where: source['task'] for where, source in sources.items() if 'task' in source}
+    if len(set(tasks.values())) > 1:
+        (_, task), (second, other) = tasks.items()
+        raise ValueError(f'task={task} but {second} has task: {other}; leave one of them out')
+    return next(iter(tasks.values()), TASKS[0])
+
+
+def _classes_and_labels(
+    sources: Mapping[str, dict], task: str
+) -> tuple[tuple[str, ...], LabelMap | None]:
     """Find the classes and perhaps the label map in ``metainfo`` and the file, whoever has them."""
     named = {where: source['classes'] for where, source in sources.items() if 'classes' in source}
     labels = {where: source['labels'] for where, source in sources.items() if 'labels' in source}
@@ -141,7 +156,13 @@ def _classes_and_labels(sources: Mapping[str, dict]) -> tuple[tuple[str, ...], L
     classes = next(iter(named.values()), None)
     for where, content in labels.items():
         label_map = LabelMap.parse(content, classes, f'{where}: labels')
-        return _classes(label_map.classes, where), label_map
+        classes = classes_of_task(_classes(label_map.classes, where), task)
+        if len(classes) > len(label_map.classes):
+            raise ValueError(
+                f'{where}: labels name one class; name the background, too, e.g. '
+                f"'labels: {{background: 0, {classes[1]}: 255}}'"
+            )
+        return classes, label_map
     if classes is None:
         where = next((where for where in sources if where != 'metainfo'), None)
         if where is None:
@@ -149,7 +170,7 @@ def _classes_and_labels(sources: Mapping[str, dict]) -> tuple[tuple[str, ...], L
                 'neither data_root nor metainfo.classes is set; set data_root=my/folder'
             )
         raise ValueError(f"{where} has no key classes; add 'classes: [background, thing]'")
-    return classes, None
+    return classes_of_task(classes, task), None
 
 
 def _described(value) -> str:
@@ -197,7 +218,7 @@ def _classes(value, where: str) -> tuple[str, ...]:
     doubled = sorted({name for name in value if list(value).count(name) > 1})
     if doubled:
         raise ValueError(f"{where}: class '{doubled[0]}' occurs twice; names must differ")
-    if not 2 <= len(value) <= MAX_CLASSES:
+    if not 1 <= len(value) <= MAX_CLASSES:
         raise ValueError(
             f'{where}: classes has {len(value)} entries; expected 2 (e.g. [background, thing]) '
             f'to {MAX_CLASSES}, since labels are 8-bit indices'
@@ -286,6 +307,7 @@ CHECKS = {
     'palette': _palette,
     'ignore_index': _ignore_index,
     'labels': _labels,
+    'task': check_task,
     'images': _text('images', 'images/{split}'),
     'masks': _text('masks', 'masks/{split}'),
     'splits': _splits,

@@ -42,8 +42,8 @@ class FolderDataset(PairedDataset):
     Args:
         data_root: the folder.
         split: ``'train'``, ``'val'``, ``'test'`` or another name.
-        metainfo: ``classes``, ``palette``, ``ignore_index``, ``labels``, and of bands ``bands``,
-            ``mean``, ``std``, ``rgb_bands``, ``nodata``; see
+        metainfo: ``classes``, ``palette``, ``ignore_index``, ``labels``, ``task``, and of bands
+            ``bands``, ``mean``, ``std``, ``rgb_bands``, ``nodata``; see
             :func:`~mmseg_custom.datasets.dataset_yaml.folder_metainfo`.
         images: the folder of pictures below ``data_root``, with ``{split}``; None finds
             ``images/{split}``, ``{split}/images`` and some other usual names.
@@ -83,7 +83,7 @@ class FolderDataset(PairedDataset):
         config.update(data_prefix=kwargs.get('data_prefix'))
         facts = self.metainfo_from_config(config)
         self.labels: LabelMap | None = facts.pop('labels', None)
-        ignore_index = facts.pop('ignore_index')
+        ignore_index, task = facts.pop('ignore_index'), facts.pop('task')
         if self.labels and kwargs.get('reduce_zero_label'):
             raise ValueError(
                 "reduce_zero_label=True beside labels; expected one of them, write 'ignore: 0' "
@@ -102,6 +102,8 @@ class FolderDataset(PairedDataset):
             lazy_init=True,
             **kwargs,
         )
+        # mmengine takes a text among the arguments for the name of a file.
+        self._metainfo['task'] = task
         self._layout = None if 'data_prefix' in kwargs else FolderLayout(Path(data_root), **layout)
         self._val_share = None
         self._config = {**config, 'metainfo': {**(metainfo or {}), 'classes': facts['classes']}}

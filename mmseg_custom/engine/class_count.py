@@ -6,6 +6,8 @@ from mmengine.config import Config
 
 from mmseg_custom.registry import DATASETS
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def dataset_metainfo(dataset: dict) -> dict:
     """Classes and palette of a data set from its config, without reading a picture.

@@ -329,6 +329,7 @@ def _runner_arguments() -> set[str]:
         'sync_bn',
         'find_unused_parameters',
         'freeze',
+        'task',
         'tta_model',
         'tta_pipeline',
     }

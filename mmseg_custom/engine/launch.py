@@ -9,16 +9,16 @@ from mmengine.registry import init_default_scope
 from mmseg_custom.engine.automatic_weights import drop_automatic_weights
 from mmseg_custom.engine.band_count import fit_bands
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
-from mmseg_custom.engine.class_count import fit_class_count
+from mmseg_custom.engine.class_count import LOADERS, fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.engine.switches import add_hook, apply_switches
+from mmseg_custom.engine.task import fit_task
 from mmseg_custom.host_memory import keep_freed_memory
 from mmseg_custom.registry import RUNNERS, SCOPE, register_all
 from mmseg_custom.writing import check_writable
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What a test must not build: it would ask for the training pictures.
 TRAINING_KEYS = (
     *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'),
@@ -27,7 +27,7 @@ TRAINING_KEYS = (
 
 
 def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) -> None:
-    """Fill in what a run needs beside the config: work folder, launcher, classes, bands.
+    """Fill in what a run needs beside the config: work folder, launcher, task, classes, bands.
 
     Args:
         config: changed in place.
@@ -37,7 +37,8 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
 
     Raises:
         PermissionError: the work folder cannot be written to.
-        ValueError: the heads' number of classes, or the bands, are not the data set's.
+        ValueError: the heads' number of classes, or the bands, are not the data set's, or the config
+            contradicts its task.
     """
     keep_freed_memory()
     register_all()
@@ -45,6 +46,7 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
     config.launcher = launcher
     config.work_dir = work_dir or default_work_dir(config)
     check_writable(Path(config.work_dir), '--work-dir')
+    fit_task(config, loader)
     fit_class_count(config, loader)
     fit_bands(config, loader)
     for name in LOADERS:

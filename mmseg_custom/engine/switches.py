@@ -64,9 +64,12 @@ def _average_weights(config: Config, value: Any) -> None:
 
 def _stop_early(config: Config, value: Any) -> None:
     arguments = _arguments('early_stopping', value, 'patience', int)
-    best = (config.get('default_hooks') or {}).get('checkpoint', {}).get('save_best')
+    checkpoint = (config.get('default_hooks') or {}).get('checkpoint', {})
+    best = checkpoint.get('save_best')
     if isinstance(best, str) and best != 'auto':
         arguments.setdefault('monitor', best)
+        if 'rule' in checkpoint and arguments['monitor'] == best:
+            arguments.setdefault('rule', checkpoint['rule'])
     add_hook(config, 'EarlyStoppingHook', **arguments)
 
 

@@ -52,6 +52,8 @@ class IoUMetric(BaseMetric):
         image_dir: folder of the pictures; predictions lie in the same sub-folders. By default, and
             for pictures elsewhere, their own name is all that is kept.
         format_only: write predictions, evaluate nothing; needs no labels.
+        foreground: index of the class whose IoU, Dice coefficient, precision and recall are added
+            as ``fgIoU`` and so on, for two classes of which one is the background.
         prefix: put before the names of the metrics.
         report_dir: folder for ``metrics.json`` and ``confusion_matrix.png``, written at each
             evaluation.
@@ -72,6 +74,7 @@ class IoUMetric(BaseMetric):
         prefix: str | None = None,
         report_dir: str | None = None,
         image_dir: str | None = None,
+        foreground: int | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
@@ -90,6 +93,7 @@ class IoUMetric(BaseMetric):
         self.format_only = format_only
         self.report_dir = report_dir
         self.image_dir = image_dir
+        self.foreground = foreground
         self._reset()
 
     def _reset(self) -> None:
@@ -165,7 +169,8 @@ class IoUMetric(BaseMetric):
             size: pictures in the data set.
 
         Returns:
-            aAcc and the means in percent, rounded to two digits, on every process.
+            aAcc, the means and the foreground's scores in percent, rounded to two digits, on every
+            process.
 
         Raises:
             ValueError: nothing was processed, or the sampler repeats more than one picture a
@@ -226,6 +231,8 @@ class IoUMetric(BaseMetric):
             scores = {name: value.nan_to_num(self.nan_to_num) for name, value in scores.items()}
         summary = {'aAcc': 100 * accuracy}
         summary.update((f'm{name}', 100 * value.nanmean().item()) for name, value in scores.items())
+        if self.foreground is not None:
+            summary.update(self._foreground_scores(matrix))
         evaluation = Evaluation(
             list(self.dataset_meta['classes']),
             matrix,
@@ -243,6 +250,15 @@ class IoUMetric(BaseMetric):
             numbers = write_json(evaluation, folder / 'metrics.json')
             print_log(f'confusion matrix: {picture}; all numbers: {numbers}', logger)
         return {name: round(value, 2) for name, value in summary.items()}
+
+    def _foreground_scores(self, matrix: Tensor) -> dict[str, float]:
+        if not 0 <= self.foreground < len(matrix):
+            raise ValueError(
+                f'foreground={self.foreground} is no class of 0..{len(matrix) - 1}; set it to 1'
+            )
+        scores = class_scores(matrix, list(SCORES))[1]
+        names = ('IoU', 'Dice', 'Precision', 'Recall')
+        return {f'fg{name}': 100 * scores[name][self.foreground].item() for name in names}
 
     def _remember_classes(self, iou: Tensor) -> None:
         """Let the run's log tell how each class does; percent, ``None`` where there is no score."""

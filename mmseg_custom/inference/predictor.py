@@ -23,6 +23,7 @@ from mmseg_custom.engine.band_count import LOADER as BAND_LOADER
 from mmseg_custom.engine.band_count import fill_bands
 from mmseg_custom.engine.class_count import dataset_metainfo, heads
 from mmseg_custom.engine.config import drop_pretrained, load_config
+from mmseg_custom.engine.task import fit_heads
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
 
@@ -59,6 +60,9 @@ def load_model(
     register_all()
     dataset_meta = _dataset_meta(weights.description, config, str(checkpoint))
     fill_bands(config, (weights.content.get('meta') or {}).get('dataset_meta') or {})
+    # One output for two classes: the training's task, which its data set may have named.
+    if weights.description.num_classes == 1 and len(dataset_meta['classes']) == 2:
+        config.setdefault('task', 'binary')
     model = _build(config, len(dataset_meta['classes']))
     load_weights(model, weights, model_name=f'config {config_name}', show=show)
 
@@ -204,6 +208,8 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
     drop_automatic_weights(config.model)
     if config.get('data_preprocessor'):
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
+    if config.get('task') == 'binary':
+        fit_heads(config.model)
     for _, head in heads(config.model):
         if head.get('num_classes') is None:
             head['num_classes'] = num_classes

@@ -1,8 +1,8 @@
 """Training curves as a PNG, from the records of runs' logs.
 
 A record is a dict of ``mode`` (``train`` or ``val``), ``step`` (iterations done) and values:
-``loss``, its parts and ``lr`` of a training; ``mIoU`` or ``top1``, ``val/loss`` and ``class_IoU``
-(a dict of the classes' scores) of a validation.
+``loss``, its parts and ``lr`` of a training; ``fgIoU``, ``mIoU`` or ``top1``, ``val/loss`` and
+``class_IoU`` (a dict of the classes' scores) of a validation.
 """
 
 import math
@@ -11,8 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 CLASS_IOU = 'class_IoU'
-DECODE_LOSS = 'decode.loss_ce'
-SCORES = {'mIoU': 'validation mIoU (%)', 'top1': 'validation top-1 accuracy (%)'}
+DECODE_LOSSES = ('decode.loss_ce', 'decode.loss_bce')
+SCORES = {
+    'fgIoU': 'validation IoU of the foreground (%)',
+    'mIoU': 'validation mIoU (%)',
+    'top1': 'validation top-1 accuracy (%)',
+}
 COLOURS = ('#c0392b', '#2471a3', '#1e8449', '#7d3c98', '#b9770e', '#117a65', '#34495e', '#d35400')
 LOSS, LR, SCORE = COLOURS[:3]
 # More lines than that are not told apart, nor their names read.
@@ -28,7 +32,7 @@ def points(records: Sequence[dict], mode: str, name: str) -> Points:
 
 
 def score_of(records: Sequence[dict]) -> str:
-    """What a run is validated with: ``mIoU`` or ``top1``."""
+    """What a run is validated with: ``fgIoU``, ``mIoU`` or ``top1``."""
     return next((name for name in SCORES if any(name in record for record in records)), 'mIoU')
 
 
@@ -141,7 +145,8 @@ def _draw(axes, curve: Points, colour: str, label: str = '', style: int = 0) -> 
 def _draw_losses(axes, records: Sequence[dict]) -> None:
     """Draw the training's loss; beside a validation's, of the decode head alone, its own part."""
     validation = points(records, 'val', 'val/loss')
-    decode = points(records, 'train', DECODE_LOSS) if validation else []
+    found = [points(records, 'train', name) for name in DECODE_LOSSES] if validation else []
+    decode = next(filter(None, found), [])
     _draw(axes, decode or points(records, 'train', 'loss'), LOSS, 'training')
     if validation:
         _draw(axes, validation, LR, 'validation')

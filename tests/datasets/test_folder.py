@@ -363,3 +363,13 @@ def test_reader_survives_a_spawned_worker(folder):
     dataset = pickle.loads(pickle.dumps(FolderDataset(str(folder), pipeline=LOAD)))
     np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize([0, 1, 2, 255], (6, 8)))
     assert len(pickle.dumps(dataset.mask_reader)) < 2000
+
+
+def test_labels_of_a_binary_task_name_both_classes(tmp_path):
+    path = tmp_path / YAML_NAME
+    path.write_text('task: binary\nlabels: {thing: 255}\n')
+    with pytest.raises(ValueError, match='labels name one class; name the background, too'):
+        folder_metainfo(tmp_path)
+    path.write_text('task: binary\nlabels: {background: 0, thing: 255}\n')
+    facts = folder_metainfo(tmp_path)
+    assert (facts['classes'], facts['task']) == (('background', 'thing'), 'binary')

@@ -242,3 +242,22 @@ def test_wrong_arguments_are_named():
         make_metric().process(None, [sample])
     with pytest.raises(ValueError, match='no class names'):
         IoUMetric().process(None, [make_sample([[0]], [[0]])])
+
+
+def test_foreground_scores():
+    """The scores of class 1 against scikit-learn's, beside the means of both; 255 is left out."""
+    sklearn_metrics = pytest.importorskip('sklearn.metrics')
+    samples = random_samples(num_classes=2)
+    for sample in samples:
+        # As a head with one channel predicts.
+        sample['pred_sem_seg']['data'] = sample['pred_sem_seg']['data'].float()
+    scores = evaluate(make_metric(['background', 'thing'], foreground=1), samples)
+    labels, predictions = pixels(samples)
+    names = {'IoU': 'jaccard', 'Dice': 'f1', 'Precision': 'precision', 'Recall': 'recall'}
+    for name, theirs in names.items():
+        wanted = getattr(sklearn_metrics, f'{theirs}_score')(labels, predictions)
+        assert scores[f'fg{name}'] == round(100 * wanted, 2)
+    both = sklearn_metrics.jaccard_score(labels, predictions, average='macro')
+    assert scores['mIoU'] == round(100 * both, 2)
+    with pytest.raises(ValueError, match='foreground=2 is no class of 0..1; set it to 1'):
+        evaluate(make_metric(['background', 'thing'], foreground=2), samples)

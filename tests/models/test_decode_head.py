@@ -89,11 +89,31 @@ def test_losses_accuracy_and_gradients_equal_mmseg(changes):
     assert set(actual) == set(expected)
     for name, value in expected.items():
         assert actual[name].shape == value.shape
+        if changes is ONE_CHANNEL and name == 'acc_seg':
+            continue
         tolerance = 1e-4 if name == 'acc_seg' else 1e-12 * max(1, abs(value.item()))
         assert abs(actual[name].item() - value.item()) <= tolerance, name
     largest = max(value.norm() for value in expected_gradients.values())
     for name, value in expected_gradients.items():
         assert (gradients[name] - value).abs().max() <= 1e-9 * largest, name
+
+
+def test_accuracy_of_one_channel_is_at_the_threshold():
+    head = build_head(**ONE_CHANNEL, threshold=0.8)
+    labels = torch.tensor([[[0, 0, 1, 1, 255, 255]]])
+    logits = torch.tensor([[[[0.1, 0.9, 0.9, 0.7, 0.9, 0.1]]]]).logit()
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=labels))]
+    assert head.loss_by_feat(logits, samples)['acc_seg'].item() == pytest.approx(50)
+
+
+def test_one_channel_begins_at_the_prior():
+    head = build_head(**ONE_CHANNEL, foreground_prior=0.02)
+    head.init_weights()
+    assert head.conv_seg.bias.sigmoid().item() == pytest.approx(0.02)
+    with torch.no_grad():
+        head.conv_seg.bias.fill_(1.0)
+    head.init_weights()
+    assert head.conv_seg.bias.item() == 1.0
 
 
 def test_only_our_cross_entropy_skips_the_full_size_logits(monkeypatch):
@@ -171,6 +191,9 @@ def test_training_step_compiles_without_graph_break():
             dict(loss_decode=dict(type='CrossEntropyLoss', class_weight=[1.0] * 4)),
             'class_weight has 4 entries but num_classes=5',
         ),
+        (dict(**ONE_CHANNEL, threshold=1.5), 'threshold takes a number between 0 and 1, got 1.5'),
+        (dict(**ONE_CHANNEL, foreground_prior=0), 'foreground_prior takes .* 0 and 1, got 0'),
+        (dict(foreground_prior=0.1), 'foreground_prior=0.1 needs out_channels=1, got None'),
         (dict(input_transform='sum'), "'resize_concat', 'multiple_select' or None, got 'sum'"),
         (dict(in_index=[0]), r'one integer each, got in_channels=6 and in_index=\[0\]'),
         (

@@ -189,6 +189,29 @@ class TestPrediction:
             results.append(SegTTAModel(module=model).test_step(data)[0].pred_sem_seg.data)
         assert torch.equal(*results)
 
+    @torch.no_grad()
+    def test_test_time_augmentation_of_one_channel(self):
+        """The mean of the views' probabilities against the threshold; mmseg's is always above."""
+        model = build(decode_head=HEADS['one channel'], data_preprocessor=None)
+        model.decode_head.conv_seg.weight.mul_(30)
+        image = torch.randn(1, 3, 64, 96)
+        views = [(image, {}), (image.flip(3), dict(flip=True, flip_direction='horizontal'))]
+        meta = dict(ori_shape=(64, 96), img_shape=(64, 96), img_path='a.png')
+
+        def data():
+            samples = [[sample(**meta, **flip)] for _, flip in views]
+            return {'inputs': [view for view, _ in views], 'data_samples': samples}
+
+        shares = [
+            model.predict(view, [sample(**meta, **flip)])[0].seg_logits.data for view, flip in views
+        ]
+        wanted = torch.stack(shares).mean(0) > 0.4
+        ours = MODELS.get('mmseg_custom.SegTTAModel')(module=model).test_step(data())
+        assert torch.equal(ours[0].pred_sem_seg.data, wanted.float())
+        assert 0.1 < wanted.float().mean() < 0.9
+        stock = SegTTAModel(module=model).test_step(data())
+        assert (stock[0].pred_sem_seg.data == 1).all()
+
     def test_mixed_precision(self):
         model = build()
         images = torch.randn(1, 3, 64, 96)

@@ -11,12 +11,13 @@ LEAF = CONFIG_DIR / 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
 CLASSES = 5
 
 
-def segmentor(loss: dict | list, **test_cfg):
+def segmentor(loss: dict | list, head: dict | None = None, **test_cfg):
     """A thin SegFormer in float64, whose dropout and statistics are off."""
     torch.manual_seed(0)
     config = copied(LEAF).model
     make_thin(config)
-    config.decode_head.update(num_classes=CLASSES, loss_decode=loss)
+    config.decode_head.update({'num_classes': CLASSES, **(head or {})})
+    config.decode_head['loss_decode'] = loss
     config.update(test_cfg=test_cfg, data_preprocessor=None)
     return MODELS.build(config).double().eval()
 
@@ -82,6 +83,54 @@ def test_a_head_without_a_softmax_loss_has_none(loss, measured):
     with torch.no_grad():
         (predicted,) = model.predict(torch.randn(1, 3, 64, 64).double(), [sample()])
     assert ('loss_terms' in predicted) is measured
+
+
+ONE_CHANNEL = dict(num_classes=2, out_channels=1, threshold=0.5)
+
+
+@pytest.mark.parametrize('ignore_index', [255, None])
+@pytest.mark.parametrize(
+    'loss',
+    [
+        dict(type='BinaryCrossEntropyLoss', pos_weight=4.0, loss_weight=0.3),
+        dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True, loss_weight=0.3),
+    ],
+    ids=lambda loss: loss['type'],
+)
+def test_one_channel_has_the_loss_of_its_training(loss, ignore_index):
+    """Validation and training agree, on ignored pixels, too."""
+    head = dict(ONE_CHANNEL, ignore_index=ignore_index)
+    model = segmentor([dict(type='BinaryDiceLoss'), loss], head, mode='whole')
+    labelled = sample((64, 64))
+    labels = labelled.gt_sem_seg.data
+    labels[labels < 255] %= 2
+    if ignore_index is None:
+        labels[labels == 255] = 1
+    images = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        trained = model.decode_head.loss(model.extract_feat(images), [labelled], None)
+        model.measures_loss = True
+        (predicted,) = model.predict(images, [labelled])
+    total, weight = predicted.loss_terms
+    name = 'loss_bce' if 'pos_weight' in loss else 'loss_ce'
+    # mmseg's computes in single precision.
+    torch.testing.assert_close(total / weight, trained[name], check_dtype=False)
+    assert weight == (labels != 255).sum()
+    wrong = (predicted.pred_sem_seg.data[0] != labels[0]) & (labels[0] != 255)
+    wanted = 100 * (1 - wrong.sum() / weight)
+    torch.testing.assert_close(trained['acc_seg'].double()[0], wanted)
+
+
+@pytest.mark.parametrize('binary', [False, True])
+def test_a_label_that_the_training_would_refuse_is_no_number(binary):
+    """Without an ignore index 255 is a label like any other: no class, so the loss is NaN."""
+    loss = dict(type='BinaryCrossEntropyLoss' if binary else 'CrossEntropyLoss')
+    head = dict(ONE_CHANNEL if binary else {}, ignore_index=None)
+    model = segmentor(loss, head, mode='whole')
+    model.measures_loss = True
+    with torch.no_grad():
+        (predicted,) = model.predict(torch.randn(1, 3, 64, 64).double(), [sample()])
+    assert predicted.loss_terms[0].isnan()
 
 
 def test_hard_pixels_are_mined():

@@ -69,6 +69,64 @@ def test_masks_are_normalised_over_the_classes():
     assert masks.shape == (2, 7, 4, 5)
 
 
+ONE_CHANNEL = {
+    **MASK,
+    'num_classes': 2,
+    'out_channels': 1,
+    'threshold': 0.5,
+    'loss_decode': dict(type='BinaryCrossEntropyLoss'),
+}
+
+
+def similarities(head, inputs) -> torch.Tensor:
+    """Cosines of patches and class tokens, (N, K, h, w): what ``mask_norm`` gets."""
+    caught = []
+    with_hook = head.mask_norm.register_forward_hook(lambda _, args, out: caught.append(args[0]))
+    head(inputs)
+    with_hook.remove()
+    return caught[0].unflatten(1, inputs[0].shape[2:]).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize('scope', ['mmseg', 'mmseg_custom'])
+def test_a_norm_over_two_classes_keeps_a_sign_only(scope):
+    head = MODELS.build({**MASK, 'num_classes': 2, '_scope_': scope}).double().eval()
+    head.init_weights()
+    inputs = maps(16, 16)
+    cosines = similarities(head, inputs)
+    half = (cosines[:, 1] - cosines[:, 0]) / 2
+    masks = head(inputs)
+    torch.testing.assert_close(masks[:, 1], half / (half.square() + 1e-5).sqrt())
+    torch.testing.assert_close(masks[:, 0], -masks[:, 1])
+    # No pixel can be surer than sigmoid(2) = 0.88, and most lie where the slope is gone.
+    assert (masks.abs() <= 1).all() and (masks[:, 1].abs() > 0.98).double().mean() > 0.7
+
+
+def test_one_channel_is_a_scaled_similarity():
+    head = MODELS.build({**ONE_CHANNEL, 'foreground_prior': 0.1, '_scope_': 'mmseg_custom'})
+    head.init_weights()
+    head.double().eval()
+    shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    assert shapes['cls_emb'] == (1, 1, 24)
+    assert shapes['mask_norm.weight'] == shapes['mask_norm.bias'] == (1,)
+    assert torch.sigmoid(head.mask_norm.bias).item() == pytest.approx(0.1, abs=1e-6)
+    inputs = maps(4, 5)
+    masks, cosines = head(inputs), similarities(head, inputs)
+    torch.testing.assert_close(masks, 10 * cosines + head.mask_norm.bias)
+    masks.square().sum().backward()
+    assert masks.shape == (2, 1, 4, 5) and masks.std() > 0.1
+    assert all(parameter.grad.abs().sum() > 0 for parameter in head.parameters())
+
+
+def test_one_channel_of_mmseg_is_constant():
+    """The norm over one class: whatever the picture, the output is the norm's bias."""
+    stock = MODELS.build({**MASK, 'num_classes': 1, '_scope_': 'mmseg'}).double().eval()
+    stock.init_weights()
+    with torch.no_grad():
+        stock.mask_norm.bias.fill_(0.7)
+    assert similarities(stock, maps(4, 5)).std() > 0.01
+    assert torch.allclose(stock(maps(4, 5)), torch.tensor(0.7, dtype=torch.float64))
+
+
 def test_initialisation():
     ours, stock = (MODELS.build({**MASK, '_scope_': s}) for s in ('mmseg_custom', 'mmseg'))
     ours.init_weights()
@@ -114,16 +172,6 @@ def test_the_whole_segmenter_compiles_to_one_graph(mode):
     ('config', 'message'),
     [
         ({**MASK, 'num_heads': 5}, 'num_heads=5 and embed_dims=24; set num_heads=4'),
-        (
-            {
-                **MASK,
-                'num_classes': 2,
-                'out_channels': 1,
-                'threshold': 0.5,
-                'loss_decode': dict(type='CrossEntropyLoss', use_sigmoid=True),
-            },
-            'out_channels=1 and num_classes=2; leave decode_head.out_channels out',
-        ),
         ({**MASK, 'out_channels': 9}, 'out_channels=9.*num_classes=7'),
         ({**LINEAR, 'channels': 16}, 'channels=16 and in_channels=20; set decode_head.channels=20'),
     ],

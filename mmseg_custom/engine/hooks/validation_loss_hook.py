@@ -18,8 +18,9 @@ class ValidationLossHook(Hook):
 
     It is the cross entropy of the decode head over all pixels of the validation set at the labels'
     resolution, with the head's class weights and smoothing, so what the training minimises but for
-    augmentation, dropout and auxiliary heads (and, without ``avg_non_ignore``, the share of ignored
-    pixels). A model whose head has no softmax cross entropy, or that is not ours, gets none.
+    augmentation, dropout, auxiliary heads and other losses (and, without ``avg_non_ignore``, the
+    share of ignored pixels). One output channel has its binary cross entropy. A model whose head
+    has no cross entropy, or that is not ours, gets none.
 
     Pictures that a distributed sampler repeats are left out.
     """

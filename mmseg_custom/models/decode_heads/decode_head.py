@@ -5,11 +5,18 @@ from its own low-resolution logits, strip by strip, together with the logged acc
 (:mod:`mmseg_custom.models.losses.low_memory_cross_entropy`). Numbers are mmseg's.
 """
 
+import math
+
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from mmseg_custom.models.losses.cross_entropy_loss import IGNORE_NOTHING, CrossEntropyLoss
+from mmseg_custom.models.losses.cross_entropy_loss import (
+    EPSILON,
+    IGNORE_NOTHING,
+    CrossEntropyLoss,
+)
 from mmseg_custom.models.losses.low_memory_cross_entropy import check_labels
 from mmseg_custom.registry import SCOPE
 
@@ -21,19 +28,52 @@ class DecodeHead(BaseDecodeHead):
     ``predict_by_feat`` resizes them, ``loss_by_feat`` does not have to. Losses are looked up in our
     registry, so ``CrossEntropyLoss`` is ours and ``mmseg.CrossEntropyLoss`` the stock one.
 
+    Args:
+        *args: as in mmseg.
+        num_classes: K; labels are 0..K-1.
+        out_channels: K, or 1 for two classes: the logit of class 1.
+        foreground_prior: share of class 1 in the pixels, 0..1, that a head with one output channel
+            predicts before it is trained (https://arxiv.org/abs/1708.02002, section 3.3); one half
+            without it.
+        **kwargs: as in mmseg.
+
     Raises:
         ValueError: ``out_channels`` does not fit ``num_classes`` or the loss, ``class_weight`` has
-            another length than ``num_classes``, or ``in_channels`` and ``in_index`` do not fit.
+            another length than ``num_classes``, ``threshold`` or ``foreground_prior`` is no number
+            between 0 and 1 or has no use, or ``in_channels`` and ``in_index`` do not fit.
     """
 
-    def __init__(self, *args, num_classes: int, out_channels: int | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        num_classes: int,
+        out_channels: int | None = None,
+        foreground_prior: float | None = None,
+        **kwargs,
+    ):
         _check_channels(num_classes, out_channels)
+        check_share('threshold', kwargs.get('threshold'))
+        check_share('foreground_prior', foreground_prior)
+        if foreground_prior is not None and out_channels != 1:
+            raise ValueError(
+                f'foreground_prior={foreground_prior} needs out_channels=1, got {out_channels}; '
+                'leave decode_head.foreground_prior out'
+            )
+        prior = 0.5 if foreground_prior is None else foreground_prior
+        self.prior_logit = math.log(prior / (1 - prior))
         if kwargs.get('loss_decode') is None:
             kwargs['loss_decode'] = dict(type='CrossEntropyLoss')
         kwargs['loss_decode'] = _in_our_scope(kwargs['loss_decode'])
         super().__init__(*args, num_classes=num_classes, out_channels=out_channels, **kwargs)
         for loss in self._losses():
             _check_loss(loss, self.num_classes, self.out_channels)
+
+    def init_weights(self) -> None:
+        """Initialise as mmseg does; one output channel begins at ``foreground_prior``."""
+        first = not self.is_init
+        super().init_weights()
+        if first and self.prior_logit and 'Pretrained' not in str(self.init_cfg):
+            nn.init.constant_(self.conv_seg.bias, self.prior_logit)
 
     def _losses(self) -> list[nn.Module]:
         several = isinstance(self.loss_decode, nn.ModuleList)
@@ -48,7 +88,8 @@ class DecodeHead(BaseDecodeHead):
                 or ``ignore_index`` (where that is None, every pixel counts).
 
         Returns:
-            Each loss under its name, shape (), and ``acc_seg``, percent, shape (1,).
+            Each loss under its name, shape (), and ``acc_seg``, percent, shape (1,); of one output
+            channel at ``threshold`` (in mmseg it is the share of class 0, whatever is predicted).
 
         Raises:
             ValueError: a label is neither a class nor ``ignore_index`` (on a CPU; on a GPU, where
@@ -65,7 +106,22 @@ class DecodeHead(BaseDecodeHead):
             return {only_loss.loss_name: loss, 'acc_seg': accuracy}
         # One sigmoid channel tells two labels apart, whatever num_classes says.
         check_labels(labels, max(self.num_classes, 2), ignore_index)
+        if self.out_channels == 1 and self.sampler is None:
+            return self._losses_of_one_channel(seg_logits, labels, ignore_index)
         return super().loss_by_feat(seg_logits, batch_data_samples)
+
+    def _losses_of_one_channel(self, logits: Tensor, labels: Tensor, ignore_index: int) -> dict:
+        # One channel at full size is a fraction of what the low-memory path of many is for.
+        logits = resize(logits, labels.shape[1:], mode='bilinear', align_corners=self.align_corners)
+        result = {}
+        for loss in self._losses():
+            value = loss(logits, labels, ignore_index=self.ignore_index)
+            result[loss.loss_name] = result.get(loss.loss_name, 0) + value
+        valid = labels != ignore_index
+        predicted = logits.detach().squeeze(1).sigmoid() > self.threshold
+        correct = ((predicted == labels) & valid).sum()
+        accuracy = (correct + EPSILON) * (100.0 / (valid.sum() + EPSILON))
+        return {**result, 'acc_seg': accuracy.reshape(1)}
 
     def _init_inputs(self, in_channels, in_index, input_transform) -> None:
         """Set which maps of the backbone the head reads; arguments as in mmseg."""
@@ -115,6 +171,16 @@ def _in_our_scope(config):
     if isinstance(config, dict):
         return {'_scope_': SCOPE, **config}
     return config
+
+
+def check_share(name: str, value: float | None) -> None:
+    """Raise ``ValueError`` unless ``value`` is None or a number between 0 and 1, without them."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value < 1):
+        raise ValueError(
+            f'{name} takes a number between 0 and 1, got {value!r}; set decode_head.{name}=0.5 or '
+            'leave it out'
+        )
 
 
 def _check_channels(num_classes: int, out_channels: int | None) -> None:

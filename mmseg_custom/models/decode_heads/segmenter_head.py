@@ -3,8 +3,12 @@
 Paper: Segmenter: Transformer for Semantic Segmentation (https://arxiv.org/abs/2105.05633);
 official code: rstrudel/segmenter. Arguments, state-dict keys, initialisation and numbers are those
 of mmseg's ``segmenter_mask_head.py``. Differences: faster layers
-(:mod:`mmseg_custom.models.layers.vit_layer`), no copies between tokens and maps, and errors that
-say what to change.
+(:mod:`mmseg_custom.models.layers.vit_layer`), no copies between tokens and maps, errors that say
+what to change, and one output channel that can be trained.
+
+The masks' LayerNorm runs over the classes. Of one class it leaves its bias, whatever the picture
+shows; of two it leaves the sign of their difference. With ``out_channels=1`` there is one class
+token, and its cosine similarity to each patch is scaled and shifted by learned numbers instead.
 
 Every LayerNorm's eps comes from ``norm_cfg`` (1e-5 unless it says otherwise, also in the official
 code); the backbone's own eps is 1e-6 in mmseg's Segmenter configs.
@@ -20,6 +24,31 @@ from torch import Tensor, nn
 from mmseg_custom.models.decode_heads.decode_head import DecodeHead
 from mmseg_custom.models.layers.vit_layer import ViTLayer, stochastic_depth_rates
 from mmseg_custom.registry import MODELS
+
+
+class SimilarityScale(nn.Module):
+    """A learned scale and shift of cosine similarities, which makes them logits.
+
+    Its two parameters of shape (1,) have the names of a norm's.
+    """
+
+    # Similarities lie in -1..1: with a scale of 1 no probability could leave 0.27..0.73.
+    INITIAL_SCALE = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1))
+        self.bias = nn.Parameter(torch.empty(1))
+        self.reset()
+
+    def reset(self, bias: float = 0.0) -> None:
+        """Initialise."""
+        nn.init.constant_(self.weight, self.INITIAL_SCALE)
+        nn.init.constant_(self.bias, bias)
+
+    def forward(self, similarities: Tensor) -> Tensor:
+        """From similarities of any shape to logits of the same shape."""
+        return similarities * self.weight + self.bias
 
 
 @MODELS.register_module()
@@ -40,11 +69,11 @@ class SegmenterMaskTransformerHead(DecodeHead):
         act_cfg: activation of the feed-forward branch.
         norm_cfg: norm layers, with their ``eps``.
         init_std: standard deviation of the truncated normal initialisation.
-        **kwargs: as in mmseg's ``BaseDecodeHead``; ``channels`` and ``dropout_ratio`` are unused.
+        **kwargs: as in :class:`DecodeHead`; ``channels`` and ``dropout_ratio`` are unused.
 
     Raises:
-        ValueError: ``out_channels`` differs from ``num_classes``, ``num_heads`` does not divide
-            ``embed_dims``, or several maps are asked for with ``input_transform``.
+        ValueError: ``num_heads`` does not divide ``embed_dims``, or several maps are asked for with
+            ``input_transform``.
     """
 
     def __init__(
@@ -65,11 +94,6 @@ class SegmenterMaskTransformerHead(DecodeHead):
         **kwargs,
     ):
         super().__init__(in_channels=in_channels, **kwargs)
-        if self.out_channels != self.num_classes:
-            raise ValueError(
-                f'the mask decoder has one mask per class, got out_channels={self.out_channels} '
-                f'and num_classes={self.num_classes}; leave decode_head.out_channels out'
-            )
         self.layers = ModuleList(
             ViTLayer(
                 embed_dims,
@@ -86,11 +110,14 @@ class SegmenterMaskTransformerHead(DecodeHead):
             for rate in stochastic_depth_rates(drop_path_rate, num_layers)
         )
         self.dec_proj = nn.Linear(in_channels, embed_dims)
-        self.cls_emb = nn.Parameter(torch.randn(1, self.num_classes, embed_dims))
+        self.cls_emb = nn.Parameter(torch.randn(1, self.out_channels, embed_dims))
         self.patch_proj = nn.Linear(embed_dims, embed_dims, bias=False)
         self.classes_proj = nn.Linear(embed_dims, embed_dims, bias=False)
         self.decoder_norm = build_norm_layer(norm_cfg, embed_dims)[1]
-        self.mask_norm = build_norm_layer(norm_cfg, self.num_classes)[1]
+        if self.out_channels == 1:
+            self.mask_norm = SimilarityScale()
+        else:
+            self.mask_norm = build_norm_layer(norm_cfg, self.out_channels)[1]
         self.init_std = init_std
         del self.conv_seg
 
@@ -102,6 +129,8 @@ class SegmenterMaskTransformerHead(DecodeHead):
                 trunc_normal_init(module, std=self.init_std, bias=0)
             elif isinstance(module, nn.LayerNorm):
                 constant_init(module, val=1.0, bias=0.0)
+        if self.out_channels == 1:
+            self.mask_norm.reset(self.prior_logit)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Compute the masks of all classes.
@@ -110,7 +139,7 @@ class SegmenterMaskTransformerHead(DecodeHead):
             inputs: the backbone's float maps; the one at ``in_index`` of shape (N, C, h, w).
 
         Returns:
-            Logits of shape (N, num_classes, h, w), a channels-last view.
+            Logits of shape (N, out_channels, h, w), a channels-last view.
 
         Raises:
             ValueError: the map has other channels than ``in_channels``.
@@ -122,7 +151,7 @@ class SegmenterMaskTransformerHead(DecodeHead):
         for layer in self.layers:
             x = layer(x)
         x = self.decoder_norm(x)
-        patches, classes = x[:, : -self.num_classes], x[:, -self.num_classes :]
+        patches, classes = x[:, : -self.out_channels], x[:, -self.out_channels :]
         patches = F.normalize(self.patch_proj(patches), dim=2)
         classes = F.normalize(self.classes_proj(classes), dim=2)
         masks = self.mask_norm(patches @ classes.transpose(1, 2))

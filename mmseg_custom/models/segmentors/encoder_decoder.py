@@ -32,7 +32,11 @@ from mmseg_custom.models.segmentors.block_prediction import LogitMap
 from mmseg_custom.models.segmentors.children import scoped
 from mmseg_custom.models.segmentors.confidence import Confidence
 from mmseg_custom.models.segmentors.lazy_logits import LazyLogits
-from mmseg_custom.models.segmentors.prediction_loss import PredictionLoss, softmax_loss
+from mmseg_custom.models.segmentors.prediction_loss import (
+    PredictionLoss,
+    binary_loss_terms,
+    measured_loss,
+)
 from mmseg_custom.models.segmentors.sliding_window import WindowGrid
 from mmseg_custom.precision import half_dtype
 from mmseg_custom.registry import MODELS
@@ -226,16 +230,22 @@ class EncoderDecoder(UpstreamEncoderDecoder):
         return picture.resize(tuple(meta['ori_shape'][:2]), self.align_corners)
 
     def _store(self, sample: SegDataSample, picture: LogitMap) -> None:
+        measures = self._measures_loss_of(sample, picture)
         if picture.shape[0] == 1:
-            probabilities = picture.logits().sigmoid()
+            logits = picture.logits()
+            if measures:
+                terms = binary_loss_terms(self.decode_head, sample, logits)
+                sample.set_data({'loss_terms': terms})
+            probabilities = logits.sigmoid()
             labels = (probabilities > self.decode_head.threshold).to(probabilities)
             logits = PixelData(data=probabilities)
             if self.measures_confidence:
                 confidence = torch.where(labels > 0, probabilities, 1 - probabilities)[0]
                 sample.set_data({'confidence': confidence})
         else:
-            loss = self._loss_of_prediction(sample, picture)
-            confidence = None
+            loss = confidence = None
+            if measures:
+                loss = PredictionLoss(self.decode_head, sample, picture.parts[0].logits)
             if self.measures_confidence:
                 confidence = Confidence(picture.shape[1:], picture.parts[0].logits)
             labels = picture.labels([see for see in (loss, confidence) if see is not None])[None]
@@ -247,17 +257,13 @@ class EncoderDecoder(UpstreamEncoderDecoder):
             logits = PixelData(data=picture.logits()) if keep else LazyLogits(picture)
         sample.set_data({'seg_logits': logits, 'pred_sem_seg': PixelData(data=labels)})
 
-    def _loss_of_prediction(
-        self, sample: SegDataSample, picture: LogitMap
-    ) -> PredictionLoss | None:
-        """What measures the loss, where it is wanted and the sample and the head have one."""
+    def _measures_loss_of(self, sample: SegDataSample, picture: LogitMap) -> bool:
+        """Whether the loss is wanted, and the sample and the head have one."""
         if not self.measures_loss or 'gt_sem_seg' not in sample:
-            return None
+            return False
         # Labels of another size are for a metric to refuse, which knows their file.
         fits = sample.gt_sem_seg.data.shape[-2:] == picture.shape[1:]
-        if not fits or softmax_loss(self.decode_head) is None:
-            return None
-        return PredictionLoss(self.decode_head, sample, picture.parts[0].logits)
+        return fits and measured_loss(self.decode_head) is not None
 
     def _check_logits(self, pictures, metas: list[dict | None]) -> None:
         if (self.test_cfg or {}).get('check_finite', True):
