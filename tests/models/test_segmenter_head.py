@@ -88,8 +88,10 @@ def similarities(head, inputs) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('scope', ['mmseg', 'mmseg_custom'])
-def test_a_norm_over_two_classes_keeps_a_sign_only(scope):
+def test_a_norm_over_two_classes_keeps_a_sign_only(scope, recwarn):
     head = MODELS.build({**MASK, 'num_classes': 2, '_scope_': scope}).double().eval()
+    told = any('set --cfg-options task=binary' in str(warning.message) for warning in recwarn)
+    assert told is (scope == 'mmseg_custom')
     head.init_weights()
     inputs = maps(16, 16)
     cosines = similarities(head, inputs)

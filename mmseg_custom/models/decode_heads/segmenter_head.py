@@ -14,6 +14,8 @@ Every LayerNorm's eps comes from ``norm_cfg`` (1e-5 unless it says otherwise, al
 code); the backbone's own eps is 1e-6 in mmseg's Segmenter configs.
 """
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -114,6 +116,12 @@ class SegmenterMaskTransformerHead(DecodeHead):
         self.patch_proj = nn.Linear(embed_dims, embed_dims, bias=False)
         self.classes_proj = nn.Linear(embed_dims, embed_dims, bias=False)
         self.decoder_norm = build_norm_layer(norm_cfg, embed_dims)[1]
+        if self.out_channels == 2:
+            warnings.warn(
+                'of two classes the mask decoder keeps the sign of a difference only and may '
+                'stay at one of them; set --cfg-options task=binary (docs/binary.md)',
+                stacklevel=2,
+            )
         if self.out_channels == 1:
             self.mask_norm = SimilarityScale()
         else:
