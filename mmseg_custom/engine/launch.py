@@ -37,8 +37,8 @@ def prepare(config: Config, work_dir: str | None, launcher: str, loader: str) ->
 
     Raises:
         PermissionError: the work folder cannot be written to.
-        ValueError: the heads' number of classes, or the bands, are not the data set's, or the config
-            contradicts its task.
+        ValueError: the heads' number of classes, or the bands, are not the data set's, or the
+            config contradicts its task.
     """
     keep_freed_memory()
     register_all()
