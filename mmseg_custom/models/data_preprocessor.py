@@ -35,13 +35,14 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
             (1, C, H, W) where the sizes differ; and ``data_samples``.
         """
         images = data['inputs']
-        if training and self._stacks_alone(data):
-            images = self.cast_data(images)
+        size = self._size_of_batch(data) if training else None
+        if size is not None:
+            images = [self._moved(image) for image in images]
+            samples = zip(images, data['data_samples'])
             return {
-                'inputs': self._stack_images(images),
+                'inputs': self._stack_images(images, size),
                 'data_samples': [
-                    self._pad_labels(sample, *image.shape[1:], images)
-                    for image, sample in zip(images, data['data_samples'])
+                    self._pad_labels(image, sample, size) for image, sample in samples
                 ],
             }
         if training or len({tuple(image.shape) for image in images}) == 1:
@@ -60,34 +61,41 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
             return {'inputs': inputs, 'data_samples': None}
         return {'inputs': inputs, 'data_samples': [p['data_samples'][0] for p in alone]}
 
-    def _stacks_alone(self, data: dict) -> bool:
-        """Whether a training batch has nothing but pictures of one depth and label maps."""
-        depths = {image.shape[0] for image in data['inputs'] if image.ndim == 3}
-        known = {'gt_sem_seg', '_gt_sem_seg'}
-        return (
-            len(depths) == 1
-            and all(image.ndim == 3 for image in data['inputs'])
-            and (not self._enable_normalize or depths == {len(self.mean)} == {len(self.std)})
-            and self.batch_augments is None
-            and (self.size is None) != (self.size_divisor is None)
-            and all('gt_sem_seg' in sample for sample in data.get('data_samples') or [None])
-            and all(known.issuperset(sample.keys()) for sample in data['data_samples'])
-        )
+    def _size_of_batch(self, data: dict) -> tuple[int, int] | None:
+        """Height and width that a training batch is padded to.
 
-    def _padded(self, height: int, width: int, images: list[torch.Tensor]) -> tuple[int, int]:
-        """Height and width that a picture of a batch is padded to."""
+        None where it is mmseg's to prepare: batch augmentation, other data than pictures of one
+        depth and label maps, or what it refuses.
+        """
+        images, samples = data['inputs'], data.get('data_samples') or [None]
+        known = {'gt_sem_seg', '_gt_sem_seg'}
+        depths = {image.shape[0] if image.ndim == 3 else None for image in images}
+        if (
+            len(depths) > 1
+            or None in depths
+            or (self._enable_normalize and not depths == {len(self.mean)} == {len(self.std)})
+            or self.batch_augments is not None
+            or (self.size is None) == (self.size_divisor is None)
+            or not all('gt_sem_seg' in (sample or ()) for sample in samples)
+            or not all(known.issuperset(sample.keys()) for sample in samples)
+        ):
+            return None
         if self.size is not None:
-            return max(height, self.size[-2]), max(width, self.size[-1])
+            smallest = self.size[-2:]
+            sizes = {tuple(map(max, smallest, image.shape[1:])) for image in images}
+            return sizes.pop() if len(sizes) == 1 else None
         sides = (max(image.shape[axis] for image in images) for axis in (1, 2))
         return tuple(-(-side // self.size_divisor) * self.size_divisor for side in sides)
 
-    def _stack_images(self, images: list[torch.Tensor]) -> torch.Tensor:
-        """Stack to float32 (N, C, H, W), normalised, with ``pad_val`` at the right and below."""
-        sizes = [self._padded(*image.shape[1:], images) for image in images]
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.device, non_blocking=self._non_blocking)
+
+    def _stack_images(self, images: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+        """Stack to float32 (N, C, *size), normalised, with ``pad_val`` at the right and below."""
         depth = images[0].shape[0]
         turned = self.channel_conversion and depth == 3
         channels = (2, 1, 0) if turned else range(depth)
-        batch = images[0].new_empty((len(images), depth, *sizes[0]), dtype=torch.float32)
+        batch = images[0].new_empty((len(images), depth, *size), dtype=torch.float32)
         for image, out in zip(images, batch):
             height, width = image.shape[1:]
             part = out[:, :height, :width]
@@ -95,21 +103,20 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
                 plane.copy_(image[channel])
             if self._enable_normalize:
                 part.sub_(self.mean).div_(self.std)
-            out[:, height:].fill_(self.pad_val)
-            out[:, :height, width:].fill_(self.pad_val)
+            if part.shape != out.shape:
+                out[:, height:] = self.pad_val
+                out[:, :height, width:] = self.pad_val
         return batch
 
-    def _pad_labels(self, sample, height: int, width: int, images: list[torch.Tensor]):
+    def _pad_labels(self, image: torch.Tensor, sample, size: tuple[int, int]):
         """Return a copy of the sample of a picture, on the device, padded as the picture is."""
-        size = self._padded(height, width, images)
+        height, width = image.shape[1:]
         padding = (0, size[1] - width, 0, size[0] - height)
-        labels = self.cast_data(sample.gt_sem_seg.data)
+        labels = self._moved(sample.gt_sem_seg.data)
         if any(padding):
             labels = F.pad(labels, padding, value=self.seg_pad_val)
         padded = type(sample)(gt_sem_seg=PixelData(data=labels.long()))
-        facts = dict(
-            img_shape=torch.Size((height, width)), pad_shape=labels.shape[1:], padding_size=padding
-        )
+        facts = dict(img_shape=image.shape[1:], pad_shape=labels.shape[1:], padding_size=padding)
         for key, value in {**sample.metainfo, **facts}.items():
             # `set_metainfo` would copy each value deeply.
             padded.set_field(value, key, field_type='metainfo')

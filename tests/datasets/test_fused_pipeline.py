@@ -181,6 +181,10 @@ def test_a_picture_decoded_at_half_size():
         assert np.array_equal(results['gt_seg_map'], expected['gt_seg_map'])
         assert results['scale_factor'] == expected['scale_factor']
         assert np.abs(results['img'].astype(int) - expected['img']).mean() < 4
+        two = dict(seg_fields=['gt_seg_map', 'gt_depth_map'], gt_depth_map=whole['gt_seg_map'])
+        chained, _ = run([draw, ours], {**half, **two}, seed)
+        assert np.array_equal(chained['gt_depth_map'], expected['gt_seg_map'])
+        assert chained['img'].shape == expected['img'].shape
 
 
 def test_parts_of_resized_pictures():

@@ -62,3 +62,9 @@ def test_other_training_batches_go_through_mmsegs():
     data['data_samples'][0].set_data({'gt_edge_map': edges})
     prepared = SegDataPreProcessor(**NORMALISED, size=(4, 6))(data, training=True)
     assert prepared['data_samples'][0].gt_edge_map.shape == (4, 6)
+
+
+def test_pictures_that_do_not_fit_are_refused_as_by_mmseg():
+    preprocessor = SegDataPreProcessor(**NORMALISED, size=(6, 6))
+    with pytest.raises(RuntimeError, match='stack expects each tensor to be equal size'):
+        preprocessor(batch((3, 8, 8), (3, 6, 6)), training=True)

@@ -54,7 +54,7 @@ class FusedAugmentation(BaseTransform):
         scale = results['scale'] if self.drawn else self.resize._random_scale()
         whole = results['ori_shape'][:2] if self.drawn else results['img'].shape[:2]
         if not _is_plain(results, whole):
-            return self._run_chain(results, scale)
+            return self._run_chain(results, scale, whole)
         size = self._resized(whole, scale)
         box = self._draw_box(results['gt_seg_map'], size)
         image = resize_part(results['img'], size, box)
@@ -67,7 +67,12 @@ class FusedAugmentation(BaseTransform):
         results['img'], results['gt_seg_map'] = self._finish(image), labels
         return results
 
-    def _run_chain(self, results: dict, scale: tuple[int, int]) -> dict | None:
+    def _run_chain(
+        self, results: dict, scale: tuple[int, int], whole: tuple[int, int]
+    ) -> dict | None:
+        if results['img'].shape[:2] != tuple(whole):
+            # Decoded at a reduced scale; the chain expects the size of the maps.
+            results['img'] = cv2.resize(results['img'], whole[::-1])
         self.resize.resize.scale = results['scale'] = scale
         results = self.resize.resize(results)
         for step in self.chain[1:]:
