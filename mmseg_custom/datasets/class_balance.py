@@ -4,7 +4,7 @@ Median frequency balancing: Eigen and Fergus, https://arxiv.org/abs/1411.4734, s
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -56,18 +56,34 @@ def count_classes(maps: Iterator[np.ndarray], num_classes: int) -> tuple[np.ndar
     Raises:
         ValueError: a map holds another value.
     """
+    return sum_counts((_pixels_of(labels, num_classes) for labels in maps), num_classes)
+
+
+def _pixels_of(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    counts = torch.bincount(torch.from_numpy(labels.astype(np.int64)).flatten()).numpy()
+    wrong = np.flatnonzero(counts[num_classes:]) + num_classes
+    if set(wrong.tolist()) - {IGNORE_INDEX}:
+        raise ValueError(
+            f'a label map holds {wrong[0]}, but the data set has {num_classes} classes; check '
+            'its labels and classes'
+        )
+    return np.pad(counts[:num_classes], (0, max(0, num_classes - len(counts))))
+
+
+def sum_counts(counts: Iterable[np.ndarray], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Add up the pixels of single maps.
+
+    Args:
+        counts: of each map, pixels of each class, (K,).
+        num_classes: K.
+
+    Returns:
+        As :func:`count_classes`.
+    """
     pixels, present = (np.zeros(num_classes, dtype=np.int64) for _ in range(2))
-    for labels in maps:
-        counts = torch.bincount(torch.from_numpy(labels.astype(np.int64)).flatten()).numpy()
-        wrong = np.flatnonzero(counts[num_classes:]) + num_classes
-        if set(wrong.tolist()) - {IGNORE_INDEX}:
-            raise ValueError(
-                f'a label map holds {wrong[0]}, but the data set has {num_classes} classes; check '
-                'its labels and classes'
-            )
-        counts = np.pad(counts[:num_classes], (0, max(0, num_classes - len(counts))))
-        pixels += counts
-        present += counts.sum() * (counts > 0)
+    for count in counts:
+        pixels += count
+        present += count.sum() * (count > 0)
     return pixels, present
 
 

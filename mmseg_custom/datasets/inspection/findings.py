@@ -1,0 +1,185 @@
+"""From facts to findings: what is wrong with a data set, where, and the lines that mend it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mmseg_custom.datasets.checks import first_names
+from mmseg_custom.datasets.inspection.samples import SampleFacts
+
+ERROR, WARNING = 'error', 'warning'
+IGNORE_EXIF = (
+    '--cfg-options train_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation '
+    'val_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation'
+)
+
+
+class Problem(NamedTuple):
+    """What a code of a sample's problems means; an error makes the sample unfit for training."""
+
+    level: str
+    what: str
+    fix: str
+
+
+PROBLEMS = {
+    'damaged': Problem(
+        ERROR,
+        'files cannot be read',
+        'copy them again or remove them with their partners; to train without them: '
+        '--cfg-options invalid_data_tolerance_percent={percent}',
+    ),
+    'not finite': Problem(
+        ERROR,
+        'images have values that are NaN or infinite',
+        'write the files anew with numpy.nan_to_num, or train without them: '
+        '--cfg-options invalid_data_tolerance_percent={percent}',
+    ),
+    'not 8-bit': Problem(
+        ERROR,
+        'images are not 8-bit colours, which LoadImageFromFile of the pipeline reads',
+        'convert them, or load them with the transform for bands in place of LoadImageFromFile',
+    ),
+    'size': Problem(
+        ERROR,
+        'masks are of another size than their image (width x height)',
+        'export them at the size of the image (scale labels with nearest neighbour only)',
+    ),
+    'turned by EXIF': Problem(
+        ERROR,
+        'images are rotated by EXIF while their mask is not',
+        f'read them as they are stored: {IGNORE_EXIF}',
+    ),
+    'values': Problem(
+        ERROR,
+        'masks hold values that are no class ({classes} classes, 0 to {last})',
+        'say what each value is in dataset.yaml, e.g. {labels}',
+    ),
+    'colours': Problem(
+        ERROR,
+        'masks hold colours that are no class',
+        'say which class each colour is in dataset.yaml, e.g. {labels}',
+    ),
+    'all ignored': Problem(
+        WARNING,
+        'masks have no labelled pixel',
+        'remove these samples, or check that the value which is ignored is not a class',
+    ),
+    'EXIF': Problem(
+        WARNING,
+        'images are turned by EXIF, and whether their mask is turned, too, cannot be told',
+        f'look at one of them; if the mask is not turned: {IGNORE_EXIF}',
+    ),
+    'alpha': Problem(
+        WARNING,
+        'images have an alpha channel, which is dropped',
+        'nothing, unless transparent pixels should look different: flatten the images then',
+    ),
+    'CMYK': Problem(
+        WARNING,
+        'images are CMYK and are converted to RGB without a colour profile',
+        'nothing, unless colours matter: convert them to RGB with their profile',
+    ),
+    '16-bit': Problem(
+        WARNING,
+        'images have 16 bits, of which the upper 8 are used',
+        'nothing if they use the whole range 0-65535; else scale them to 8 bits',
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the verdict.
+
+    Attributes:
+        level: ``'error'`` or ``'warning'``.
+        split: where, e.g. ``'train'``.
+        text: what, with counts and the first files.
+        fix: what to do, to copy and paste where that is possible.
+    """
+
+    level: str
+    split: str
+    text: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f'{self.split}: {self.text}; {self.fix}'
+
+
+def is_invalid(facts: SampleFacts) -> bool:
+    """Whether a sample cannot be trained on."""
+    return any(PROBLEMS[code].level == ERROR for code in facts.problems)
+
+
+def reason_of(facts: SampleFacts) -> str:
+    """Why a sample cannot be trained on, in one line."""
+    return '; '.join(
+        text for code, text in facts.problems.items() if PROBLEMS[code].level == ERROR
+    )
+
+
+def sample_findings(
+    split: str, samples: Sequence[SampleFacts], classes: Sequence[str], fix: str = ''
+) -> list[Finding]:
+    """One finding per kind of problem that samples have, errors first.
+
+    Args:
+        split: their split.
+        samples: all of the split.
+        classes: names, (K,).
+        fix: for wrong values, where their pattern says what happened.
+    """
+    found: dict[str, list[SampleFacts]] = defaultdict(list)
+    for facts in samples:
+        for code in facts.problems:
+            found[code].append(facts)
+    return [
+        _finding(split, code, found[code], len(samples), classes, fix)
+        for code in PROBLEMS
+        if code in found
+    ]
+
+
+def _finding(
+    split: str, code: str, hit: list[SampleFacts], total: int, classes: Sequence[str], fix: str
+) -> Finding:
+    problem = PROBLEMS[code]
+    words = {
+        'percent': percent_for(len(hit), total),
+        'classes': len(classes),
+        'last': len(classes) - 1,
+        'labels': _labels_line(hit, classes),
+    }
+    texts = first_names([facts.problems[code] for facts in hit])
+    chosen = fix if fix and code in ('values', 'colours') else problem.fix.format(**words)
+    return Finding(
+        problem.level,
+        split,
+        f'{len(hit)} of {total}: {problem.what.format(**words)}: {texts}',
+        chosen,
+    )
+
+
+def percent_for(bad: int, total: int) -> int:
+    """The smallest whole number of percent that so many samples are within."""
+    return -(-100 * bad // total)
+
+
+def _labels_line(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
+    """A ``labels`` line with the values that occur: those unknown are offered as ignored."""
+    unknown: dict = {}
+    for facts in hit:
+        if facts.mask is not None:
+            unknown.update(facts.mask.unknown)
+    if any(isinstance(value, str) for value in unknown):
+        named = ', '.join(
+            f'{name}: "{colour}"' for name, colour in zip(classes, sorted(map(str, unknown)))
+        )
+        return f'labels: {{{named}}} (which is which is for you to say)'
+    known = ', '.join(f'{name}: {index}' for index, name in enumerate(classes[:3]))
+    dots = ', ...' if len(classes) > 3 else ''
+    ignored = ', '.join(map(str, sorted({*unknown, 255})))
+    return f'labels: {{ignore: [{ignored}], {known}{dots}}}'

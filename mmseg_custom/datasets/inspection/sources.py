@@ -1,0 +1,59 @@
+"""Which data sets there are to inspect: those of a config's loaders."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mmseg_custom.datasets.inspection.scanning import rules_of
+from mmseg_custom.datasets.inspection.totals import Split
+from mmseg_custom.registry import DATASETS, SCOPE
+
+
+def leaves(dataset: Mapping) -> Iterator[dict]:
+    """Yield the configs of the data sets that wrappers hold, or of the data set itself."""
+    if 'pipeline' in dataset or not ('dataset' in dataset or 'datasets' in dataset):
+        yield dataset
+        return
+    for member in dataset.get('datasets') or [dataset['dataset']]:
+        yield from leaves(member)
+
+
+def open_splits(datasets: Mapping[str, Mapping]) -> list[Split]:
+    """Build the data sets, without their pipelines; what does not build keeps its error.
+
+    Args:
+        datasets: the config of a data set, possibly inside wrappers, for each name of a split.
+            Splits with the same config become one.
+    """
+    merged: list[tuple[list[str], Mapping]] = []
+    for name, dataset in datasets.items():
+        for leaf in leaves(dataset):
+            same = next((names for names, other in merged if _files(other) == _files(leaf)), None)
+            if same is None:
+                merged.append(([name], leaf))
+            elif name not in same:
+                same.append(name)
+    return [open_split(', '.join(names), leaf) for names, leaf in merged]
+
+
+def _files(dataset: Mapping) -> dict:
+    """What says which files a data set reads."""
+    return {key: dataset[key] for key in dataset if key not in ('pipeline', 'test_mode')}
+
+
+def open_split(name: str, dataset: Mapping) -> Split:
+    """Build one data set without its pipeline; an error is kept in place of it."""
+    pipeline = dataset.get('pipeline') or []
+    try:
+        built = DATASETS.build({'_scope_': SCOPE, **dataset, 'pipeline': []})
+        built.full_init()
+    except (ValueError, TypeError, OSError) as error:
+        return Split(name, error=' '.join(str(error).split()))
+    return Split(name, built, rules_of(built, pipeline))
+
+
+def folder_splits(root: str | Path) -> list[str]:
+    """Names of the splits of a folder of one's own: what lies in ``images``."""
+    images = Path(root, 'images')
+    if not images.is_dir():
+        return []
+    return sorted(path.name for path in images.iterdir() if path.is_dir())
