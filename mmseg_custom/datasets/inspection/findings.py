@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import yaml
+
 from mmseg_custom.datasets.checks import first_names
 from mmseg_custom.datasets.inspection.samples import SampleFacts
 
 ERROR, WARNING = 'error', 'warning'
+IGNORE_INDEX = 255
 IGNORE_EXIF = (
     '--cfg-options train_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation '
     'val_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation'
@@ -116,9 +119,7 @@ def is_invalid(facts: SampleFacts) -> bool:
 
 def reason_of(facts: SampleFacts) -> str:
     """Why a sample cannot be trained on, in one line."""
-    return '; '.join(
-        text for code, text in facts.problems.items() if PROBLEMS[code].level == ERROR
-    )
+    return '; '.join(text for code, text in facts.problems.items() if PROBLEMS[code].level == ERROR)
 
 
 def sample_findings(
@@ -151,7 +152,7 @@ def _finding(
         'percent': percent_for(len(hit), total),
         'classes': len(classes),
         'last': len(classes) - 1,
-        'labels': _labels_line(hit, classes),
+        'labels': _labels_of(hit, classes),
     }
     texts = first_names([facts.problems[code] for facts in hit])
     chosen = fix if fix and code in ('values', 'colours') else problem.fix.format(**words)
@@ -168,18 +169,25 @@ def percent_for(bad: int, total: int) -> int:
     return -(-100 * bad // total)
 
 
-def _labels_line(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
+def labels_line(
+    classes: Sequence[str], values: Iterable, ignore: Sequence[int] = (IGNORE_INDEX,)
+) -> str:
+    """The line of a ``dataset.yaml`` that says which value is which class."""
+    labels = {'ignore': [*ignore]} if ignore else {}
+    labels.update(zip(classes, values))
+    dumped = yaml.safe_dump(
+        {'labels': labels}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1e6
+    )
+    return dumped.strip()[1:-1]
+
+
+def _labels_of(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
     """A ``labels`` line with the values that occur: those unknown are offered as ignored."""
     unknown: dict = {}
     for facts in hit:
         if facts.mask is not None:
             unknown.update(facts.mask.unknown)
-    if any(isinstance(value, str) for value in unknown):
-        named = ', '.join(
-            f'{name}: "{colour}"' for name, colour in zip(classes, sorted(map(str, unknown)))
-        )
-        return f'labels: {{{named}}} (which is which is for you to say)'
-    known = ', '.join(f'{name}: {index}' for index, name in enumerate(classes[:3]))
-    dots = ', ...' if len(classes) > 3 else ''
-    ignored = ', '.join(map(str, sorted({*unknown, 255})))
-    return f'labels: {{ignore: [{ignored}], {known}{dots}}}'
+    colours = sorted(value for value in unknown if isinstance(value, str))
+    if colours:
+        return f'{labels_line(classes, colours, ignore=())} (which is which is for you to say)'
+    return labels_line(classes, range(len(classes)), ignore=sorted({*unknown, IGNORE_INDEX}))

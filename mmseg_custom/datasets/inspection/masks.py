@@ -1,18 +1,24 @@
-"""Raw masks: which kind they are, and what class each of their values is.
+"""Masks: which kind they are, and what class each of their values is.
 
-The one place of the inspection that knows how a mask becomes class indices.
+The one place of the inspection that knows how an annotation becomes class indices.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from mmseg_custom.datasets.inspection.image_files import DamagedFileError, reason_of
+from mmseg_custom.datasets.inspection.image_files import (
+    DamagedFileError,
+    check_pixels,
+    read_header,
+    reason_of,
+)
+from mmseg_custom.datasets.mask_files import MaskFile, decode_mask
 
 IGNORE_INDEX = 255
-KINDS = {'P': 'palette', 'L': 'index', '1': 'index'}
+ANNOTATION = 'annotation'  # the kind of what is no mask file: polygons and the like
 MOST_VALUES = 64
 
 Value = int | str
@@ -24,7 +30,7 @@ class MaskFacts:
 
     Attributes:
         size: width and height in pixels.
-        kind: ``'index'``, ``'palette'``, ``'RGB'`` or ``'16-bit'``.
+        kind: ``'index'``, ``'palette'``, ``'rgb'``, ``'16-bit'`` or ``'annotation'``.
         values: raw value (a colour is ``'#rrggbb'``) to number of pixels; the 64 most frequent.
         unknown: those that are neither a class nor ignored.
         pixels: of each class, (K,) int64.
@@ -39,77 +45,121 @@ class MaskFacts:
     ignored: int
 
 
-def inspect_mask(sample: Mapping, num_classes: int) -> MaskFacts:
+def has_mask(sample: Mapping) -> bool:
+    """Whether a sample comes with labels."""
+    return 'seg_map_path' in sample or 'mask_reader' in sample
+
+
+def inspect_mask(
+    sample: Mapping, num_classes: int, image_size: tuple[int, int] | None = None
+) -> MaskFacts:
     """Read the mask of a sample and count its values.
 
     Args:
         sample: of a data set's ``get_data_info``.
         num_classes: K.
+        image_size: (width, height), for annotations that have no size of their own.
 
     Raises:
-        DamagedFileError: the file cannot be read.
+        DamagedFileError: it cannot be read.
     """
-    raw, kind = _read(sample['seg_map_path'])
-    values, counts = _count(raw)
-    classes = _classes_of(values, sample) if raw.ndim == 2 else np.full(len(values), -1)
-    pixels = np.zeros(num_classes, np.int64)
-    known = (classes >= 0) & (classes < num_classes)
-    np.add.at(pixels, classes[known], counts[known])
-    ignored = classes == IGNORE_INDEX
-    named = [_name(value, raw.ndim) for value in values.tolist()]
-    order = np.argsort(-counts)
-    unknown = [i for i in order if not (known[i] or ignored[i])]
+    mask = _read(sample)
+    if mask is None:
+        indices, unknown = _read_annotation(sample, image_size), {}
+        mask = MaskFile(indices, ANNOTATION)
+    else:
+        indices, unknown = _indices(mask, sample, num_classes)
+    counts = np.bincount(indices.ravel(), minlength=IGNORE_INDEX + 1)
     return MaskFacts(
-        size=(raw.shape[1], raw.shape[0]),
-        kind=kind,
-        values={named[i]: int(counts[i]) for i in order[:MOST_VALUES]},
-        unknown={named[i]: int(counts[i]) for i in unknown[:MOST_VALUES]},
-        pixels=pixels,
-        ignored=int(counts[ignored].sum()),
+        size=(indices.shape[1], indices.shape[0]),
+        kind=mask.kind,
+        values=_first(_count(mask.pixels)),
+        unknown=_first(unknown),
+        pixels=counts[:num_classes].astype(np.int64),
+        ignored=int(counts[IGNORE_INDEX]),
     )
 
 
-def read_class_map(sample: Mapping) -> np.ndarray:
-    """The class map of a sample as the pipeline gets it, uint8 (H, W): indices, or 255."""
-    raw, _ = _read(sample['seg_map_path'])
-    table = _classes_of(np.arange(256), sample)
-    return table.astype(np.uint8)[raw]
+def read_class_map(sample: Mapping, num_classes: int, image_size: tuple[int, int]) -> np.ndarray:
+    """The class map of a sample as the pipeline gets it, uint8 (H, W); what is unknown is 255.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
+    mask = _read(sample)
+    if mask is None:
+        return _read_annotation(sample, image_size)
+    indices, _ = _indices(mask, sample, num_classes)
+    return np.where(indices < num_classes, indices, IGNORE_INDEX).astype(np.uint8)
 
 
-def _read(path: str) -> tuple[np.ndarray, str]:
-    """Raw values, (H, W) or (H, W, 3) for colours, and the kind of the mask."""
+def _read(sample: Mapping) -> MaskFile | None:
+    """The content of the mask's file; None where the labels are no such file."""
+    reader = sample.get('mask_reader')
+    if 'seg_map_path' not in sample or (reader is not None and not hasattr(reader, 'label_map')):
+        return None
+    path = sample['seg_map_path']
     try:
-        with Image.open(path) as image:
-            if image.mode in KINDS:
-                return np.asarray(image).astype(np.uint8, copy=False), KINDS[image.mode]
-            if image.mode.startswith('I'):
-                return np.asarray(image).astype(np.int64), '16-bit'
-            return np.asarray(image.convert('RGB')), 'RGB'
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DamagedFileError(reason_of(error)) from error
+        content = Path(path).read_bytes()
+        if content.startswith(b'\x89PNG'):
+            # OpenCV, which decodes the mask, may fill what is missing with zeros.
+            check_pixels(content, read_header(path))
+        return decode_mask(content, path)
+    except DamagedFileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(reason_of(error).replace(f'{path} ', '')) from error
 
 
-def _count(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values that occur, and their pixels; a colour is one number, 0xrrggbb."""
-    if raw.ndim == 2:
-        counts = np.bincount(raw.ravel())
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    red, green, blue = (raw[..., i].astype(np.int64) for i in range(3))
-    return np.unique(red << 16 | green << 8 | blue, return_counts=True)
+def _read_annotation(sample: Mapping, image_size: tuple[int, int] | None) -> np.ndarray:
+    width, height = image_size or (0, 0)
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    try:
+        return sample['mask_reader']({**sample, 'img': image, 'ori_shape': (height, width)})
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f'has annotations that do not fit: {error}') from error
 
 
-def _name(value: int, ndim: int) -> Value:
-    return value if ndim == 2 else f'#{value:06x}'
+def _indices(
+    mask: MaskFile, sample: Mapping, num_classes: int
+) -> tuple[np.ndarray, dict[Value, int]]:
+    """Class indices of a mask, 254 where a value is no class, and the pixels of such values."""
+    reader = sample.get('mask_reader')
+    if reader is not None:
+        label_map = reader.label_map
+        unknown = label_map.unknown(mask.pixels, mask.palette)
+        return label_map.lookup(mask.pixels, mask.palette), unknown
+    if mask.kind == 'rgb':
+        return np.full(mask.pixels.shape[:2], IGNORE_INDEX - 1), _count(mask.pixels)
+    classes = _classes_of(np.arange(np.iinfo(mask.pixels.dtype).max + 1), sample)
+    known = (classes < num_classes) | (classes == IGNORE_INDEX)
+    unknown = {value: count for value, count in _count(mask.pixels).items() if not known[value]}
+    return np.where(known, classes, IGNORE_INDEX - 1).astype(np.uint8)[mask.pixels], unknown
 
 
 def _classes_of(values: np.ndarray, sample: Mapping) -> np.ndarray:
     """The class of each raw value as ``LoadAnnotations`` maps it; 255 is ignored."""
-    classes = values.astype(np.int64)
+    classes = values
     if sample.get('reduce_zero_label'):
-        classes = np.where(classes == 0, IGNORE_INDEX, classes - 1)
-        classes[classes == IGNORE_INDEX - 1] = IGNORE_INDEX
+        ignored = (values == 0) | (values == IGNORE_INDEX)
+        classes = np.where(ignored, IGNORE_INDEX, values - 1)
     mapped = classes.copy()
     for old, new in (sample.get('label_map') or {}).items():
         mapped[classes == old] = new
     return mapped
+
+
+def _count(pixels: np.ndarray) -> dict[Value, int]:
+    """Values, or colours, that occur, with their pixels; the most frequent first."""
+    if pixels.ndim == 2:
+        counts = np.bincount(pixels.ravel())
+        found = {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
+    else:
+        red, green, blue = (pixels[..., channel].astype(np.int64) for channel in range(3))
+        colours, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+        found = {f'#{c:06x}': n for c, n in zip(colours.tolist(), counts.tolist())}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _first(counts: dict[Value, int]) -> dict[Value, int]:
+    return dict([*counts.items()][:MOST_VALUES])

@@ -1,11 +1,17 @@
-"""Findings that take a whole split, or several: what the values mean, what is missing or doubled."""
+"""Findings that take a whole split, or several: what values mean, what is missing or doubled."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_custom.datasets.checks import first_names
-from mmseg_custom.datasets.inspection.findings import ERROR, WARNING, Finding, sample_findings
+from mmseg_custom.datasets.inspection.findings import (
+    ERROR,
+    WARNING,
+    Finding,
+    labels_line,
+    sample_findings,
+)
 from mmseg_custom.datasets.inspection.totals import Split, Totals
 
 IGNORE_INDEX = 255
@@ -37,7 +43,7 @@ def split_findings(split: Split, whole: bool = True) -> list[Finding]:
     found += _nothing_labelled(split, totals, meaning)
     if whole:
         found += _absent(split, totals) + _mostly_ignored(split, totals)
-    if len(totals.mask_kinds) > 1 and 'RGB' in totals.mask_kinds:
+    if len(totals.mask_kinds) > 1 and 'rgb' in totals.mask_kinds:
         kinds = ', '.join(f'{count} {kind}' for kind, count in totals.mask_kinds.most_common())
         fix = 'export all masks in one way'
         found.append(Finding(WARNING, split.name, f'masks are of several kinds: {kinds}', fix))
@@ -74,13 +80,6 @@ def value_pattern(totals: Totals, split: Split) -> str:
             f'{labels_line(classes, range(1, last + 1), ignore=(0, IGNORE_INDEX))}'
         )
     return ''
-
-
-def labels_line(classes: Sequence[str], values, ignore: Sequence[int] = (IGNORE_INDEX,)) -> str:
-    """The ``labels`` line of a ``dataset.yaml``: a value for each class."""
-    pairs = [f'ignore: [{", ".join(map(str, ignore))}]'] if ignore else []
-    pairs += [f'{name}: {value}' for name, value in zip(classes, values)]
-    return f"'labels: {{{', '.join(pairs)}}}'"
 
 
 def _nothing_labelled(split: Split, totals: Totals, meaning: str) -> list[Finding]:

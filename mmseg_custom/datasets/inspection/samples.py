@@ -13,7 +13,7 @@ from mmseg_custom.datasets.inspection.image_files import (
     check_pixels,
     read_header,
 )
-from mmseg_custom.datasets.inspection.masks import MaskFacts, inspect_mask
+from mmseg_custom.datasets.inspection.masks import MaskFacts, has_mask, inspect_mask
 
 VALUES_SHOWN = 4
 IMAGE_KINDS_TOLD = ('alpha', 'CMYK', '16-bit')
@@ -65,7 +65,7 @@ def inspect_sample(sample: Mapping, rules: Rules, pixels: bool = True) -> Sample
     """
     facts = SampleFacts(sample['img_path'], sample.get('seg_map_path'))
     _inspect_image(facts, rules, pixels)
-    if facts.mask_path is not None:
+    if has_mask(sample):
         _inspect_mask(facts, sample, rules, pixels)
     return facts
 
@@ -91,22 +91,26 @@ def _inspect_image(facts: SampleFacts, rules: Rules, pixels: bool) -> None:
 
 def _inspect_mask(facts: SampleFacts, sample: Mapping, rules: Rules, pixels: bool) -> None:
     path = facts.mask_path
+    image_size = facts.image and facts.image.size(rules.ignore_orientation)
     try:
-        _check_not_empty(path)
+        if path is not None:
+            _check_not_empty(path)
         if pixels:
-            facts.mask = inspect_mask(sample, rules.num_classes)
+            facts.mask = inspect_mask(sample, rules.num_classes, image_size)
             size = facts.mask.size
-        else:
+        elif path is not None:
             size = read_header(path).size(ignore_orientation=True)
+        else:
+            return
     except DamagedFileError as error:
-        facts.problems['damaged'] = f'{path} {error}'
+        facts.problems.setdefault('damaged', f'{path or facts.image_path} {error}')
         return
     if facts.image is not None:
         _compare_sizes(facts, size, rules)
     if facts.mask is None:
         return
     if facts.mask.unknown:
-        code = 'colours' if facts.mask.kind == 'RGB' else 'values'
+        code = 'colours' if facts.mask.kind == 'rgb' else 'values'
         facts.problems[code] = f'{path} holds {counted(facts.mask.unknown)}'
     elif not facts.mask.pixels.any():
         facts.problems['all ignored'] = f'{path} ({counted(facts.mask.values)})'

@@ -40,13 +40,21 @@ def _files(dataset: Mapping) -> dict:
     return {key: dataset[key] for key in dataset if key not in ('pipeline', 'test_mode')}
 
 
-def open_split(name: str, dataset: Mapping) -> Split:
-    """Build one data set without its pipeline; an error is kept in place of it."""
+def open_split(name: str, dataset: Mapping, keep_error: bool = True) -> Split:
+    """Build one data set without its pipeline.
+
+    Args:
+        name: of the split.
+        dataset: the config.
+        keep_error: whether an error becomes :attr:`Split.error` or is raised.
+    """
     pipeline = dataset.get('pipeline') or []
     try:
         built = DATASETS.build({'_scope_': SCOPE, **dataset, 'pipeline': []})
         built.full_init()
     except (ValueError, TypeError, OSError) as error:
+        if not keep_error:
+            raise
         return Split(name, error=' '.join(str(error).split()))
     return Split(name, built, rules_of(built, pipeline))
 
