@@ -5,17 +5,17 @@ line per sample. A resumed run takes the list as it is.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmseg_custom.datasets.checks import first_names
 from mmseg_custom.datasets.inspection.findings import is_invalid, percent_for, reason_of
+from mmseg_custom.datasets.inspection.samples import SampleFacts
 from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.writing import write_atomically
 
 LIST_NAME = 'invalid_samples.jsonl'
-
-Invalid = dict[str, set[str]]
 
 
 def find_invalid(splits: Sequence[Split], percent: float) -> list[dict]:
@@ -28,37 +28,40 @@ def find_invalid(splits: Sequence[Split], percent: float) -> list[dict]:
     Raises:
         ValueError: more are bad; or all are.
     """
-    records = []
-    for split in splits:
-        bad = [facts for facts in split.samples if is_invalid(facts)]
-        total = len(split.samples)
-        if 100 * len(bad) > percent * total or len(bad) == total:
-            shown = first_names([reason_of(facts) for facts in bad])
-            raise ValueError(
-                f'{len(bad)} of {total} samples of {split.name} are bad '
-                f'({100 * len(bad) / total:.2f} %), but invalid_data_tolerance_percent={percent:g}'
-                f': {shown}; mend them (python tools/analysis_tools/check_dataset.py CONFIG lists '
-                'all), or set '
-                f'--cfg-options invalid_data_tolerance_percent={percent_for(len(bad), total)}'
-            )
-        records += [
-            {
-                'split': split.name,
-                'image': facts.image_path,
-                'mask': facts.mask_path,
-                'reason': reason_of(facts),
-            }
-            for facts in bad
-        ]
-    return records
+    bad = [(split, [f for f in split.samples if is_invalid(f)]) for split in splits]
+    needed = max(percent_for(len(found), len(split.samples)) for split, found in bad)
+    for split, found in bad:
+        _check_share(split, found, percent, needed)
+    return [
+        {'split': split.name, 'image': f.image_path, 'mask': f.mask_path, 'reason': reason_of(f)}
+        for split, found in bad
+        for f in found
+    ]
 
 
-def write_list(folder: Path, splits: Sequence[Split], records: Sequence[dict], percent: float):
+def _check_share(split: Split, bad: Sequence[SampleFacts], percent: float, needed: int) -> None:
+    total = len(split.samples)
+    if 100 * len(bad) <= percent * total and len(bad) < total:
+        return
+    raise ValueError(
+        f'{len(bad)} of {total} samples of {split.name} are bad ({100 * len(bad) / total:.2f} %), '
+        f'but invalid_data_tolerance_percent={percent:g}: '
+        f'{first_names([reason_of(facts) for facts in bad])}; mend them '
+        '(python tools/analysis_tools/check_dataset.py CONFIG lists all), or set '
+        f'--cfg-options invalid_data_tolerance_percent={needed}'
+    )
+
+
+def write_list(
+    path: Path, splits: Sequence[Split], records: Sequence[dict], percent: float
+) -> None:
     """Write the list of a run."""
-    checked = {split.name: len(split.samples) for split in splits}
+    checked: Counter = Counter()
+    for split in splits:
+        checked[split.name] += len(split.samples)
     head = {'tolerance_percent': percent, 'checked': checked, 'invalid': len(records)}
     content = '\n'.join(json.dumps(line, ensure_ascii=False) for line in (head, *records)) + '\n'
-    write_atomically(folder / LIST_NAME, content.encode('utf-8', 'surrogateescape'))
+    write_atomically(path, content.encode('utf-8', 'surrogateescape'))
 
 
 def read_list(path: Path) -> list[dict]:

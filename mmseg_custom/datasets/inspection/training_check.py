@@ -73,7 +73,7 @@ class TrainingDataCheck:
             OSError: a data set cannot be opened.
         """
         if not (self.depth or self.tolerance_percent or self.recorded):
-            self._forget()
+            self._record([], [])
             return {}
         opened = [
             (name, leaf, open_split(name, leaf, keep_error=False))
@@ -84,6 +84,7 @@ class TrainingDataCheck:
         records = self._invalid(splits)
         if self.depth:
             self._judge(splits, records)
+        self._record(splits, records)
         kept: Kept = {name: [] for name in self.datasets}
         for name, leaf, split in opened:
             kept[name].append(_kept(leaf, split, images_of(records, name)))
@@ -100,16 +101,13 @@ class TrainingDataCheck:
         """Records of the samples that are left out; inspects everything if there may be any."""
         if self.recorded is not None:
             records = read_list(self.recorded)
-            write_atomically(self.work_dir / LIST_NAME, self.recorded.read_bytes())
             self.show(f'{len(records)} bad samples are left out, as {self.recorded} says')
             return records
         if self.depth == 'full' or self.tolerance_percent:
             fill(splits)
         if not self.tolerance_percent:
-            self._forget()
             return []
         records = find_invalid(splits, self.tolerance_percent)
-        write_list(self.work_dir, splits, records, self.tolerance_percent)
         counts = ', '.join(
             f'{sum(r["split"] == s.name for r in records)} of {len(s.samples)} in {s.name}'
             for s in splits
@@ -118,9 +116,15 @@ class TrainingDataCheck:
         self.show(f'bad samples that are left out: {counts}; {where} lists them')
         return records
 
-    def _forget(self) -> None:
-        """Remove the list of another run that was in this folder."""
-        (self.work_dir / LIST_NAME).unlink(missing_ok=True)
+    def _record(self, splits: list[Split], records: list[dict]) -> None:
+        """Leave the list that a resumed run takes, or none; not before all is well."""
+        path = self.work_dir / LIST_NAME
+        if self.recorded is not None:
+            write_atomically(path, self.recorded.read_bytes())
+        elif self.tolerance_percent:
+            write_list(path, splits, records, self.tolerance_percent)
+        else:
+            path.unlink(missing_ok=True)
 
     def _judge(self, splits: list[Split], records: list[dict]) -> None:
         """Raise the errors that are left, and log the warnings."""
