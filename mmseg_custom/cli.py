@@ -100,10 +100,17 @@ def _user_message(error: Exception) -> str | None:
         return f'{error.filename}, line {error.lineno}: {error.msg}'
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f'{error.filename}: {error.strerror}'
-    text = ' '.join(str(error).split())
+    text = ' '.join(_without_worker_stack(str(error)).split())
     if isinstance(error, TypeError):
         text = f'{text}{_build_site(error)}'
     return text or type(error).__name__
+
+
+def _without_worker_stack(text: str) -> str:
+    """Cut the stack that torch writes before the message of an error in a loader's worker."""
+    if ' in DataLoader worker process ' not in text.partition('\n')[0]:
+        return text
+    return re.split(r'^[\w.]*(?:Error|Exception): ', text, flags=re.MULTILINE)[-1]
 
 
 def _unknown_name_message(text: str) -> str | None:

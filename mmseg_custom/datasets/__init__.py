@@ -4,7 +4,8 @@ from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imp
 from mmseg_custom.datasets import inspection, transforms
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.class_folder import ClassFolderDataset
-from mmseg_custom.datasets.folder import FolderDataset, folder_metainfo, read_dataset_yaml
+from mmseg_custom.datasets.dataset_yaml import folder_metainfo, read_dataset_yaml
+from mmseg_custom.datasets.folder import FolderDataset
 from mmseg_custom.datasets.paired import PairedDataset
 from mmseg_custom.datasets.stock import CheckedFiles
 from mmseg_custom.datasets.synthetic import QuickstartDataset, generate_quickstart_dataset

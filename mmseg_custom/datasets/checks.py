@@ -98,28 +98,28 @@ def find_by_stem(folder: Path, suffixes: Sequence[str], kind: str = 'images') ->
 
 
 def pair_images_and_masks(
-    image_dir: str | Path,
-    mask_dir: str | Path,
-    image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    images: dict[str, str],
+    image_dir: Path,
+    mask_dir: Path,
     mask_suffix: str = '.png',
+    all_images: bool = True,
 ) -> list[tuple[str, str]]:
     """Find the mask of every image by its stem (its path below the folder without the suffix).
 
     Args:
-        image_dir: folder of the images, searched with its sub-folders.
+        images: stem to path below ``image_dir``, as :func:`find_by_stem` gives them.
+        image_dir: folder of the images.
         mask_dir: folder of the masks, with the same sub-folders.
-        image_suffixes: endings of an image's name, compared without case.
         mask_suffix: ending of a mask's name after the image's stem.
+        all_images: these are all of the folder, so a mask of none of them is worth a warning.
 
     Returns:
         ``(image path, mask path)`` pairs sorted by stem.
 
     Raises:
-        FileNotFoundError: a folder is missing or holds no such file, or images have no mask.
-        ValueError: two files share a stem.
+        FileNotFoundError: the folder of masks is missing or holds none, or images have no mask.
+        ValueError: two masks share a stem.
     """
-    image_dir, mask_dir = Path(image_dir), Path(mask_dir)
-    images = find_by_stem(image_dir, image_suffixes)
     masks = find_by_stem(mask_dir, (mask_suffix,), kind='masks')
     missing = [stem for stem in images if stem not in masks]
     if missing:
@@ -129,7 +129,7 @@ def pair_images_and_masks(
             f'expected {missing[0]}{mask_suffix}{_other_ending(missing[0], masks, mask_suffix)}'
         )
     spare = [masks[stem] for stem in masks if stem not in images]
-    if spare:
+    if spare and all_images:
         print_log(
             f'{len(spare)} masks in {mask_dir} have no image in {image_dir} and are not used: '
             f'{first_names(spare)}',

@@ -1,232 +1,174 @@
 """Your own pictures: a folder of images, a folder of masks, and a ``dataset.yaml``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import yaml
+import numpy as np
 
-from mmseg_custom.datasets.paired import IGNORE_INDEX, PairedDataset
-from mmseg_custom.datasets.palette import distinct_palette
-from mmseg_custom.messages import did_you_mean
+from mmseg_custom.datasets.dataset_yaml import (
+    LAYOUT_KEYS,
+    YAML_NAME,
+    checked,
+    folder_metainfo,
+    read_dataset_yaml,
+)
+from mmseg_custom.datasets.folder_layout import FolderLayout
+from mmseg_custom.datasets.label_map import UNKNOWN, LabelMap
+from mmseg_custom.datasets.mask_files import read_mask
+from mmseg_custom.datasets.mask_reader import MaskReader, labels_line
+from mmseg_custom.datasets.paired import PairedDataset
+from mmseg_custom.datasets.split_names import val_share as divide
 from mmseg_custom.registry import DATASETS
 
-YAML_NAME = 'dataset.yaml'
-YAML_KEYS = ('name', 'classes', 'palette', 'ignore_index')
-METAINFO_KEYS = ('classes', 'palette', 'ignore_index')
-# Names that other tools use for the same thing and that no spelling distance would find.
-OTHER_NAMES = {
-    'names': 'classes',
-    'labels': 'classes',
-    'class_names': 'classes',
-    'colors': 'palette',
-    'colours': 'palette',
-    'ignore_label': 'ignore_index',
-    'ignore': 'ignore_index',
-}
-MAX_CLASSES = 255
-
-
-def read_dataset_yaml(root: str | Path) -> dict:
-    """Read and check ``dataset.yaml`` of a data set's folder.
-
-    Args:
-        root: the folder.
-
-    Returns:
-        The keys that the file has: ``name`` (str), ``classes`` (tuple of str), ``palette`` (list of
-        ``[R, G, B]``, 0-255), ``ignore_index`` (int, 0-255).
-
-    Raises:
-        FileNotFoundError: no folder, or no such file in it.
-        ValueError: the file is no YAML, has unknown keys, or a value does not fit.
-    """
-    path = Path(root) / YAML_NAME
-    if not path.is_file():
-        what = 'file' if path.parent.is_dir() else f'folder {path.parent}, so no file'
-        raise FileNotFoundError(
-            f"no {what} {path}; expected at least 'classes: [background, thing]' in it, "
-            'or metainfo=dict(classes=(...)) in the config'
-        )
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        line = f', line {mark.line + 1}' if mark else ''
-        problem = getattr(error, 'problem', None) or str(error).splitlines()[0]
-        raise ValueError(
-            f"{path}{line} is not valid YAML: {problem}; expected lines such as 'classes: [a, b]'"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is not UTF-8 text ({error.reason}); save it as UTF-8') from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'{path} holds {_described(content)}; expected keys {", ".join(YAML_KEYS)}, '
-            "at least 'classes: [background, thing]'"
-        )
-    return _checked(content, YAML_KEYS, str(path))
-
-
-def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = None) -> dict:
-    """Classes, palette and ignore value of a folder, without looking at any picture.
-
-    Args:
-        data_root: folder with ``dataset.yaml``; the file may be missing when ``metainfo`` gives
-            the classes.
-        metainfo: the same keys from the config. Palette and ignore value win over the file's.
-
-    Returns:
-        ``dict(classes=tuple of str, palette=list of [R, G, B], ignore_index=int)``; the palette
-        is generated where none is given, the ignore value is 255 where none is given.
-
-    Raises:
-        FileNotFoundError: nothing gives the classes.
-        ValueError: a value does not fit, or file and config name different classes.
-    """
-    given = _checked(dict(metainfo or {}), METAINFO_KEYS, 'metainfo')
-    if data_root is None and 'classes' not in given:
-        raise ValueError('neither data_root nor metainfo.classes is set; set data_root=my/folder')
-    if data_root is not None and (
-        'classes' not in given or (Path(data_root) / YAML_NAME).is_file()
-    ):
-        found = read_dataset_yaml(data_root)
-        path = Path(data_root) / YAML_NAME
-        classes = found.get('classes', given.get('classes'))
-        if classes is None:
-            raise ValueError(f"{path} has no key classes; add 'classes: [background, thing]'")
-        if given.get('classes', classes) != classes:
-            raise ValueError(
-                f'metainfo has the classes {list(given["classes"])} but {path} has '
-                f'{list(classes)}; give them in one place only'
-            )
-        found.pop('name', None)
-        given = {**found, **given, 'classes': classes}
-    classes = given['classes']
-    palette = given.get('palette') or distinct_palette(classes)
-    if len(palette) != len(classes):
-        raise ValueError(
-            f'palette has {len(palette)} colours but there are {len(classes)} classes; '
-            'give one [r, g, b] per class, or leave the palette out to get one made'
-        )
-    ignore_index = given.get('ignore_index', IGNORE_INDEX)
-    if ignore_index < len(classes):
-        raise ValueError(
-            f"ignore_index={ignore_index} is also the index of class '{classes[ignore_index]}'; "
-            'take a value that is no class, or, if 0 means unlabelled and classes count from 1, '
-            'leave ignore_index out and set reduce_zero_label=True'
-        )
-    return {'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
-
-
-def _described(value) -> str:
-    return 'nothing' if value is None else f'{type(value).__name__} {value!r}'
-
-
-def _checked(content: dict, keys: Sequence[str], where: str) -> dict:
-    """Return ``content`` with its values checked and in their final types."""
-    for key in content:
-        if key not in keys:
-            name = str(key)
-            hint = did_you_mean(OTHER_NAMES.get(name.lower(), name), keys)
-            known = f'(known: {", ".join(keys)})'
-            offer = f'; {hint}' if hint else ''
-            raise ValueError(f"{where}: unknown key '{key}'{offer} {known}")
-    checks = {'classes': _classes, 'palette': _palette, 'ignore_index': _ignore_index}
-    return {
-        key: checks[key](value, where) if key in checks else str(value)
-        for key, value in content.items()
-        if value is not None
-    }
-
-
-def _classes(value, where: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(
-            f'{where}: classes is {_described(value)}; expected a list of names in index order, '
-            'e.g. [background, thing]'
-        )
-    for index, name in enumerate(value):
-        if not isinstance(name, str) or not name.strip():
-            # YAML reads a bare no, off or 1 as False, False and 1.
-            raise ValueError(
-                f'{where}: classes[{index}] is {_described(name)}; expected a name, put it in '
-                "quotes if it is one, e.g. 'no'"
-            )
-    doubled = sorted({name for name in value if list(value).count(name) > 1})
-    if doubled:
-        raise ValueError(f"{where}: class '{doubled[0]}' occurs twice; names must differ")
-    if not 2 <= len(value) <= MAX_CLASSES:
-        raise ValueError(
-            f'{where}: classes has {len(value)} entries; expected 2 (e.g. [background, thing]) '
-            f'to {MAX_CLASSES}, since masks hold 8-bit indices'
-        )
-    return tuple(value)
-
-
-def _palette(value, where: str) -> list[list[int]]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(
-            f'{where}: palette is {_described(value)}; expected a list of [r, g, b], one per class'
-        )
-    for index, colour in enumerate(value):
-        fits = (
-            isinstance(colour, Sequence)
-            and len(colour) == 3
-            and all(_is_byte(channel) for channel in colour)
-        )
-        if not fits:
-            raise ValueError(
-                f'{where}: palette[{index}] is {_described(colour)}; expected [r, g, b] with '
-                'whole numbers 0-255'
-            )
-    return [list(colour) for colour in value]
-
-
-def _ignore_index(value, where: str) -> int:
-    if not _is_byte(value):
-        raise ValueError(
-            f'{where}: ignore_index is {_described(value)}; expected a whole number 0-255'
-        )
-    return value
-
-
-def _is_byte(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+BLACK_AND_WHITE = LabelMap(('0', '255'), ((0, 0), (255, 1)))
+# How many masks are opened, and how many where one of them holds 255, to find a third value.
+MASKS_LOOKED_AT, MOST_MASKS_LOOKED_AT = 64, 1000
 
 
 @DATASETS.register_module()
 class FolderDataset(PairedDataset):
     """A folder of your own: ``images/<split>``, ``masks/<split>`` and ``dataset.yaml``.
 
-    A mask is a single-channel 8-bit PNG with the image's stem whose values are indices into
-    ``classes``; pixels with the ignore value (255, or ``ignore_index`` of the file) are left out
-    of loss and metrics, and reach the pipeline as 255.
+    A mask holds indices into ``classes``, and 255 (or ``ignore_index``) where pixels are left out
+    of loss and metrics; or any values or colours, and ``labels`` says which class each is. Labels
+    reach the pipeline as indices and 255. The arguments ``images`` to ``val_share`` are also keys
+    of ``dataset.yaml``; those given here win.
 
     Args:
         data_root: the folder.
-        split: name of the sub-folder, usually ``'train'``, ``'val'`` or ``'test'``.
-        metainfo: ``classes``, ``palette``, ``ignore_index``; see :func:`folder_metainfo`.
+        split: ``'train'``, ``'val'``, ``'test'`` or another name.
+        metainfo: ``classes``, ``palette``, ``ignore_index``, ``labels``; see
+            :func:`~mmseg_custom.datasets.dataset_yaml.folder_metainfo`.
+        images: the folder of pictures below ``data_root``, with ``{split}``; None finds
+            ``images/{split}``, ``{split}/images`` and some other usual names.
+        masks: the same for masks (``annotations``, ``labels``, ...).
+        splits: split to its list file (``train.txt``) or the name of its folder.
+        val_share: part of the training pictures that becomes the split ``val``, 0 to 1.
+        img_suffix: ending or endings of pictures; None takes all known ones.
+        seg_map_suffix: ending of a mask's name after the picture's stem; None finds it.
+        lazy_init: do not list the folders before the first sample is asked for.
         kwargs: other arguments of :class:`~mmseg_custom.datasets.paired.PairedDataset`.
 
     Raises:
         FileNotFoundError: a folder, a mask or the class names are missing, or there are no images.
-        ValueError: ``dataset.yaml`` or an argument does not fit, or stems occur twice.
+        ValueError: ``dataset.yaml`` or an argument does not fit, stems occur twice, or masks hold
+            0 and 255 only and nothing says which class 255 is.
     """
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: Mapping | None = None, **kwargs
+        self,
+        data_root: str,
+        split: str = 'train',
+        metainfo: Mapping | None = None,
+        images: str | None = None,
+        masks: str | None = None,
+        splits: Mapping[str, str] | None = None,
+        val_share: float | None = None,
+        img_suffix: str | Sequence[str] | None = None,
+        seg_map_suffix: str | None = None,
+        lazy_init: bool = False,
+        **kwargs,
     ) -> None:
         if 'ignore_index' in kwargs:
             metainfo = {**(metainfo or {}), 'ignore_index': kwargs.pop('ignore_index')}
         facts = self.metainfo_from_config({'data_root': data_root, 'metainfo': metainfo})
+        self.labels = facts.get('labels')
+        if self.labels and kwargs.get('reduce_zero_label'):
+            raise ValueError(
+                "reduce_zero_label=True beside labels; expected one of them, write 'ignore: 0' "
+                'under labels'
+            )
+        given = {'images': images, 'masks': masks, 'splits': splits, 'val_share': val_share}
+        given.update(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix)
+        layout = _layout_keys(given, Path(data_root))
         super().__init__(
             data_root,
             split,
             metainfo={'classes': facts['classes'], 'palette': facts['palette']},
             ignore_index=facts['ignore_index'],
+            img_suffix=layout.pop('img_suffix', None),
+            seg_map_suffix=layout.pop('seg_map_suffix', None),
+            lazy_init=True,
             **kwargs,
         )
+        self._layout = None if 'data_prefix' in kwargs else FolderLayout(Path(data_root), **layout)
+        self._val_share = None
+        if not lazy_init:
+            self.full_init()
 
     @classmethod
     def metainfo_from_config(cls, dataset: Mapping) -> dict:
-        """Return :func:`folder_metainfo` of a data set's config, without building it."""
+        """Return ``folder_metainfo`` of a data set's config, without building it."""
         return folder_metainfo(dataset.get('data_root'), dataset.get('metainfo'))
+
+    def _make_mask_reader(self) -> MaskReader:
+        where = str(Path(self.data_root) / YAML_NAME)
+        if self.labels is None:
+            return replace(super()._make_mask_reader(), where=where)
+        return MaskReader(self.labels, declared=True, where=where)
+
+    def load_data_list(self) -> list[dict]:
+        """List the samples of the split, sorted by name.
+
+        Returns:
+            As :meth:`PairedDataset.load_data_list`.
+        """
+        self._check_root()
+        if self._layout is not None:
+            files = self._layout.find(self.split, self.with_masks)
+            self.data_prefix = {'img_path': str(files.image_dir)}
+            if files.mask_dir is not None:
+                self.data_prefix['seg_map_path'] = str(files.mask_dir)
+            self.ann_file = str(files.list_file or self.ann_file)
+            self._val_share = files.share
+        return super().load_data_list()
+
+    def _images(self, image_dir: Path) -> tuple[dict[str, str], bool]:
+        images, is_whole = super()._images(image_dir)
+        if self._val_share is None:
+            return images, is_whole
+        return divide(images, self._val_share, self.split == 'val'), False
+
+    def full_init(self) -> None:
+        """List the samples, and look whether 255 is a class in the masks.
+
+        Raises:
+            ValueError: masks hold 0 and 255 only, and no ``labels`` say what they are.
+        """
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.labels is None:
+            self._refuse_black_and_white()
+
+    def _refuse_black_and_white(self) -> None:
+        """Look at masks in a fixed random order until one holds something else than 0 and 255."""
+        seen = set()
+        order = np.random.default_rng(0).permutation(len(self))[:MOST_MASKS_LOOKED_AT]
+        for count, index in enumerate(order.tolist()):
+            path = self.get_data_info(index).get('seg_map_path')
+            if path is None or (count == MASKS_LOOKED_AT and 1 not in seen):
+                return
+            try:
+                found = BLACK_AND_WHITE.lookup(read_mask(path).pixels)
+            except ValueError:
+                continue  # an unreadable mask says nothing here, and is an error when it is loaded
+            seen |= set(np.unique(found).tolist())
+            if UNKNOWN in seen:
+                return
+        if seen == {0, 1}:
+            background, thing = self.metainfo['classes'][:2]
+            line = labels_line({background: 0, thing: 255})
+            raise ValueError(
+                f'the masks in {self.data_prefix["seg_map_path"]} hold 0 and 255 only '
+                f'({len(order)} looked at), and 255 is left out unless labels say what it is; '
+                f"write in {self.mask_reader.where}: '{line}'"
+            )
+
+
+def _layout_keys(given: Mapping, root: Path) -> dict:
+    """The layout keys of ``dataset.yaml``, if it is there, and those given in the config."""
+    found = read_dataset_yaml(root) if (root / YAML_NAME).is_file() else {}
+    found = {key: value for key, value in found.items() if key in LAYOUT_KEYS}
+    return {**found, **checked(given, LAYOUT_KEYS, 'FolderDataset')}

@@ -86,6 +86,31 @@ class LabelMap:
             ),
         )
 
+    @classmethod
+    def of_indices(
+        cls,
+        classes: Sequence[str],
+        renamed: Mapping[int, int] | None = None,
+        reduce_zero_label: bool = False,
+        num_indices: int | None = None,
+    ) -> 'LabelMap':
+        """Take masks that hold class indices and 255, as mmseg's data sets do.
+
+        Args:
+            classes: names in index order.
+            renamed: mmseg's ``label_map``: index in the files to index of the class, or 255.
+            reduce_zero_label: the files count from 1, and 0 is ignored.
+            num_indices: how many there are in the files; None takes the number of classes.
+        """
+        indices = range(len(classes) if num_indices is None else num_indices)
+        known = {**{index: index for index in indices}, IGNORE_INDEX: IGNORE_INDEX}
+        known.update(renamed or {})
+        if reduce_zero_label:
+            ignored = known.pop(IGNORE_INDEX)
+            known = {raw + 1: index for raw, index in known.items()}
+            known.update({0: ignored, IGNORE_INDEX: ignored})
+        return cls(tuple(classes), tuple(known.items()))
+
     def __call__(self, raw: np.ndarray, palette: np.ndarray | None = None) -> np.ndarray:
         """Return the class of each pixel.
 

@@ -6,17 +6,20 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem, pair_images_and_masks
-
-IGNORE_INDEX = 255
+from mmseg_custom.datasets.label_map import IGNORE_INDEX, LabelMap
+from mmseg_custom.datasets.mask_reader import MaskReader
+from mmseg_custom.datasets.split_names import listed_images
+from mmseg_custom.datasets.suffixes import find_suffixes
 
 
 class PairedDataset(BaseSegDataset):
     """Images and masks with the same stem, checked when the data set is loaded.
 
-    Differs from mmseg's base class in four ways: folders follow from ``split``; image suffixes are
-    found by themselves; an empty folder, a missing mask or a stem that occurs twice is an error at
-    the start; and the value that marks unlabelled pixels in the mask files may be any, since it is
-    mapped to 255 before the pipeline sees it.
+    Differs from mmseg's base class in five ways: folders follow from ``split``; suffixes are found
+    by themselves; an empty folder, a missing mask or a stem that occurs twice is an error at the
+    start; the value that marks unlabelled pixels in the mask files may be any, since it is mapped
+    to 255 before the pipeline sees it; and a mask with a value that is no class is an error when it
+    is read.
 
     Args:
         data_root: the data set's folder.
@@ -25,12 +28,19 @@ class PairedDataset(BaseSegDataset):
             follows from ``split``.
         img_suffix: ending or endings of image names; None takes all in
             :data:`~mmseg_custom.datasets.checks.IMAGE_SUFFIXES`.
-        seg_map_suffix: ending of a mask's name after the image's stem.
+        seg_map_suffix: ending of a mask's name after the image's stem; None takes the one that
+            pairs all images (:func:`~mmseg_custom.datasets.suffixes.find_suffixes`).
+        ann_file: a list file of the split's images; see
+            :func:`~mmseg_custom.datasets.split_names.listed_images`.
         ignore_index: value of unlabelled pixels in the mask files, 0-255.
         with_masks: False for pictures without ground truth (``test_mode`` only): nothing looks
             for masks and samples have no ``seg_map_path``.
         lazy_init: do not list the folders before the first sample is asked for.
         kwargs: other arguments of mmseg's ``BaseSegDataset``.
+
+    Attributes:
+        mask_reader: what samples carry for ``LoadAnnotations``, called with a sample; returns its
+            labels, (H, W) uint8.
 
     Raises:
         FileNotFoundError: a folder or a mask is missing, or a folder holds no images.
@@ -46,7 +56,8 @@ class PairedDataset(BaseSegDataset):
         split: str = 'train',
         data_prefix: dict | None = None,
         img_suffix: str | Sequence[str] | None = None,
-        seg_map_suffix: str = '.png',
+        seg_map_suffix: str | None = None,
+        ann_file: str = '',
         ignore_index: int = IGNORE_INDEX,
         with_masks: bool = True,
         test_mode: bool = False,
@@ -68,11 +79,13 @@ class PairedDataset(BaseSegDataset):
             },
             img_suffix=(img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix),
             seg_map_suffix=seg_map_suffix,
+            ann_file=str(ann_file),
             test_mode=test_mode,
             lazy_init=True,
             **kwargs,
         )
         self._map_ignored(ignore_index)
+        self.mask_reader = self._make_mask_reader()
         if not lazy_init:
             self.full_init()
 
@@ -93,6 +106,19 @@ class PairedDataset(BaseSegDataset):
             self.label_map = {**(self.label_map or {}), value: IGNORE_INDEX}
             self._metainfo['label_map'] = self.label_map
 
+    def _make_mask_reader(self) -> MaskReader:
+        """Return the reader of masks that hold class indices."""
+        classes = self._metainfo['classes']
+        num_indices = len(self.METAINFO.get('classes', classes))
+        label_map = LabelMap.of_indices(
+            classes, self.label_map, self.reduce_zero_label, num_indices
+        )
+        return MaskReader(label_map)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return a sample as :meth:`load_data_list` lists it, with ``mask_reader``."""
+        return {**super().get_data_info(idx), 'mask_reader': self.mask_reader}
+
     def _update_palette(self) -> list:
         """Return one colour per class; classes picked in another order keep their own colours.
 
@@ -112,22 +138,42 @@ class PairedDataset(BaseSegDataset):
             One dict per image: ``img_path``, ``seg_map_path`` (only with masks), ``label_map``,
             ``reduce_zero_label`` and an empty ``seg_fields``.
         """
-        if not Path(self.data_root).is_dir():
-            raise FileNotFoundError(
-                f'data_root {self.data_root} does not exist; expected a folder with '
-                f'{self.IMAGE_DIR}/{self.split} and {self.MASK_DIR}/{self.split}, set data_root=...'
-            )
-        image_dir = self.data_prefix['img_path']
+        self._check_root()
+        image_dir = Path(self.data_prefix['img_path'])
+        images, is_whole = self._images(image_dir)
         if self.with_masks:
-            pairs = pair_images_and_masks(
-                image_dir, self.data_prefix['seg_map_path'], self.img_suffix, self.seg_map_suffix
-            )
-            samples = [{'img_path': image, 'seg_map_path': mask} for image, mask in pairs]
+            samples = self._pair(images, image_dir, is_whole)
         else:
-            found = find_by_stem(Path(image_dir), self.img_suffix)
-            samples = [{'img_path': f'{image_dir}/{found[stem]}'} for stem in sorted(found)]
+            samples = [{'img_path': str(image_dir / images[stem])} for stem in sorted(images)]
         for sample in samples:
             sample.update(
                 label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[]
             )
         return samples
+
+    def _check_root(self) -> None:
+        if not Path(self.data_root).is_dir():
+            raise FileNotFoundError(
+                f'data_root {self.data_root} does not exist; expected a folder with '
+                f'{self.IMAGE_DIR}/{self.split} and {self.MASK_DIR}/{self.split}, set data_root=...'
+            )
+
+    def _images(self, image_dir: Path) -> tuple[dict[str, str], bool]:
+        """Map stem to path for the images of the split; and whether they are all of the folder."""
+        images = find_by_stem(image_dir, self.img_suffix)
+        if not self.ann_file:
+            return images, True
+        return listed_images(images, Path(self.ann_file), image_dir, Path(self.data_root)), False
+
+    def _pair(self, images: dict[str, str], image_dir: Path, is_whole: bool) -> list[dict]:
+        """Find the masks of the images."""
+        mask_dir, suffix = Path(self.data_prefix['seg_map_path']), self.seg_map_suffix
+        if suffix is None:
+            if image_dir == mask_dir:
+                raise ValueError(
+                    f'images and masks lie in the same folder {image_dir}; set both endings, e.g. '
+                    'img_suffix: _image.png and seg_map_suffix: _mask.png'
+                )
+            images, suffix = find_suffixes(images, mask_dir)
+        pairs = pair_images_and_masks(images, image_dir, mask_dir, suffix, is_whole)
+        return [{'img_path': image, 'seg_map_path': mask} for image, mask in pairs]

@@ -16,7 +16,8 @@ import filelock
 import numpy as np
 import yaml
 
-from mmseg_custom.datasets.folder import YAML_NAME, FolderDataset, folder_metainfo
+from mmseg_custom.datasets.dataset_yaml import YAML_NAME, folder_metainfo
+from mmseg_custom.datasets.folder import FolderDataset
 from mmseg_custom.datasets.synthetic_scene import SHAPES, paint_scene
 from mmseg_custom.registry import DATASETS
 

@@ -7,7 +7,7 @@ import yaml
 from mmengine.registry import DefaultScope
 
 from mmseg_custom.datasets import FolderDataset, folder_metainfo, read_dataset_yaml
-from mmseg_custom.datasets.folder import YAML_NAME
+from mmseg_custom.datasets.dataset_yaml import YAML_NAME
 from mmseg_custom.registry import DATASETS, SCOPE
 
 CLASSES = ('background', 'cell', 'debris')

@@ -3,13 +3,23 @@
 import pytest
 from mmengine.logging import MMLogger
 
-from mmseg_custom.datasets.checks import find_by_stem, list_files, pair_images_and_masks
+from mmseg_custom.datasets.checks import (
+    IMAGE_SUFFIXES,
+    find_by_stem,
+    list_files,
+    pair_images_and_masks,
+)
 
 
 def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def pairs(root, mask_suffix='.png'):
+    images = find_by_stem(root / 'i', IMAGE_SUFFIXES)
+    return pair_images_and_masks(images, root / 'i', root / 'm', mask_suffix)
 
 
 def one_line(caught):
@@ -20,7 +30,7 @@ def one_line(caught):
 def test_pairs_follow_the_stem_not_the_case_of_the_suffix(tmp_path):
     touch(tmp_path / 'i', 'b.JPG', 'a.v2.png', 'sub/a.jpeg', '._a.jpg', '.cache/x.jpg', 'notes.txt')
     touch(tmp_path / 'm', 'a.v2.png', 'b.png', 'sub/a.PNG')
-    assert pair_images_and_masks(tmp_path / 'i', tmp_path / 'm') == [
+    assert pairs(tmp_path) == [
         (str(tmp_path / 'i/a.v2.png'), str(tmp_path / 'm/a.v2.png')),
         (str(tmp_path / 'i/b.JPG'), str(tmp_path / 'm/b.png')),
         (str(tmp_path / 'i/sub/a.jpeg'), str(tmp_path / 'm/sub/a.PNG')),
@@ -74,7 +84,7 @@ def test_images_without_mask_are_counted_and_named(tmp_path):
     touch(tmp_path / 'i', *(f'{name}.jpg' for name in 'abcdefg'))
     touch(tmp_path / 'm', 'a.png', 'b.png')
     with pytest.raises(FileNotFoundError) as caught:
-        pair_images_and_masks(tmp_path / 'i', tmp_path / 'm')
+        pairs(tmp_path)
     assert one_line(caught) == (
         f'5 of 7 images in {tmp_path}/i have no mask in {tmp_path}/m: c.jpg, d.jpg, e.jpg, ...; '
         'expected c.png, add the masks or remove the images'
@@ -87,10 +97,8 @@ def test_masks_with_another_ending_name_the_option(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"found a_labels\.png; set seg_map_suffix='_labels.png'"
     ):
-        pair_images_and_masks(tmp_path / 'i', tmp_path / 'm')
-    assert (
-        len(pair_images_and_masks(tmp_path / 'i', tmp_path / 'm', mask_suffix='_labels.png')) == 2
-    )
+        pairs(tmp_path)
+    assert len(pairs(tmp_path, '_labels.png')) == 2
 
 
 def test_stem_that_occurs_twice(tmp_path):
@@ -99,7 +107,7 @@ def test_stem_that_occurs_twice(tmp_path):
     with pytest.raises(
         ValueError, match=r"two images have the stem 'a' .*: a.jpg and a.png; .*rename"
     ):
-        pair_images_and_masks(tmp_path / 'i', tmp_path / 'm')
+        pairs(tmp_path)
 
 
 def test_spare_masks_are_told(tmp_path, caplog):
@@ -107,7 +115,7 @@ def test_spare_masks_are_told(tmp_path, caplog):
     logger.addHandler(caplog.handler)
     touch(tmp_path / 'i', 'a.jpg')
     touch(tmp_path / 'm', 'a.png', 'z.png')
-    assert len(pair_images_and_masks(tmp_path / 'i', tmp_path / 'm')) == 1
+    assert len(pairs(tmp_path)) == 1
     logger.removeHandler(caplog.handler)
     assert '1 masks in' in caplog.text
     assert 'are not used: z.png' in caplog.text
