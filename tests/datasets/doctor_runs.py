@@ -5,6 +5,7 @@ output. Importing takes seconds, a folder none.
 """
 
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -15,10 +16,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from tool_modules import load_tool
 
 from mmseg_custom import cli
+from mmseg_custom.registry import register_all
 
 
 def main() -> None:
     tool = load_tool('analysis_tools/check_dataset.py')
+    register_all()
+    gc.freeze()  # each data set that is built collects garbage
     results = {}
     for number, folder in enumerate(sys.argv[1:]):
         report = [] if number else ['--report', f'{folder}.html']

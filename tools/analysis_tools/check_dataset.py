@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> None:
         check_writable(Path(args.report).parent, '--report')
     splits, findings = inspect(datasets, args.workers)
     for line in lines(splits, findings):
-        print(line)
+        # Names of files may hold bytes that are no UTF-8.
+        print(line.encode(errors='backslashreplace').decode())
     if args.report:
         page = render(f'Data set {args.source}', splits, findings)
         write_atomically(Path(args.report), page.encode())

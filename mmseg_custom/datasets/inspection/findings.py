@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import yaml
-
 from mmseg_custom.datasets.checks import first_names
 from mmseg_custom.datasets.inspection.samples import SampleFacts
+from mmseg_custom.datasets.label_map import IGNORE_INDEX, IGNORE_NAME
+from mmseg_custom.datasets.mask_reader import labels_line
 
 ERROR, WARNING = 'error', 'warning'
-IGNORE_INDEX = 255
 IGNORE_EXIF = (
     '--cfg-options train_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation '
     'val_dataloader.dataset.pipeline.0.color_type=color_ignore_orientation'
@@ -100,16 +99,16 @@ class Finding:
         level: ``'error'`` or ``'warning'``.
         split: where, e.g. ``'train'``.
         text: what, with counts and the first files.
-        fix: what to do, to copy and paste where that is possible.
+        fix: what to do, to copy and paste where that is possible; empty where the text says it.
     """
 
     level: str
     split: str
     text: str
-    fix: str
+    fix: str = ''
 
     def __str__(self) -> str:
-        return f'{self.split}: {self.text}; {self.fix}'
+        return f'{self.split}: {self.text}' + (f'; {self.fix}' if self.fix else '')
 
 
 def is_invalid(facts: SampleFacts) -> bool:
@@ -152,7 +151,7 @@ def _finding(
         'percent': percent_for(len(hit), total),
         'classes': len(classes),
         'last': len(classes) - 1,
-        'labels': _labels_of(hit, classes),
+        'labels': _labels_for(hit, classes),
     }
     texts = first_names([facts.problems[code] for facts in hit])
     chosen = fix if fix and code in ('values', 'colours') else problem.fix.format(**words)
@@ -169,19 +168,15 @@ def percent_for(bad: int, total: int) -> int:
     return -(-100 * bad // total)
 
 
-def labels_line(
+def labels_of(
     classes: Sequence[str], values: Iterable, ignore: Sequence[int] = (IGNORE_INDEX,)
 ) -> str:
     """The line of a ``dataset.yaml`` that says which value is which class."""
-    labels = {'ignore': [*ignore]} if ignore else {}
-    labels.update(zip(classes, values))
-    dumped = yaml.safe_dump(
-        {'labels': labels}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1e6
-    )
-    return dumped.strip()[1:-1]
+    ignored = {IGNORE_NAME: [*ignore]} if ignore else {}
+    return labels_line({**ignored, **dict(zip(classes, values))})
 
 
-def _labels_of(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
+def _labels_for(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
     """A ``labels`` line with the values that occur: those unknown are offered as ignored."""
     unknown: dict = {}
     for facts in hit:
@@ -189,5 +184,5 @@ def _labels_of(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
             unknown.update(facts.mask.unknown)
     colours = sorted(value for value in unknown if isinstance(value, str))
     if colours:
-        return f'{labels_line(classes, colours, ignore=())} (which is which is for you to say)'
-    return labels_line(classes, range(len(classes)), ignore=sorted({*unknown, IGNORE_INDEX}))
+        return f'{labels_of(classes, colours, ignore=())} (which is which is for you to say)'
+    return labels_of(classes, range(len(classes)), ignore=sorted({*unknown, IGNORE_INDEX}))

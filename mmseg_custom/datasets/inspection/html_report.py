@@ -65,9 +65,10 @@ def _text(text: object) -> str:
 
 
 def _finding(finding: Finding) -> str:
+    fix = f'<br>fix: <code>{_text(finding.fix)}</code>' if finding.fix else ''
     return (
         f'<div class="finding {finding.level}">{finding.level}: {_text(finding.split)}: '
-        f'{_text(finding.text)}<br>fix: <code>{_text(finding.fix)}</code></div>'
+        f'{_text(finding.text)}{fix}</div>'
     )
 
 

@@ -15,9 +15,9 @@ from mmseg_custom.datasets.inspection.image_files import (
     read_header,
     reason_of,
 )
+from mmseg_custom.datasets.label_map import IGNORE_INDEX, UNKNOWN, LabelMap
 from mmseg_custom.datasets.mask_files import MaskFile, decode_mask
 
-IGNORE_INDEX = 255
 ANNOTATION = 'annotation'  # the kind of what is no mask file: polygons and the like
 MOST_VALUES = 64
 
@@ -125,28 +125,20 @@ def _indices(
 ) -> tuple[np.ndarray, dict[Value, int]]:
     """Class indices of a mask, 254 where a value is no class, and the pixels of such values."""
     reader = sample.get('mask_reader')
-    if reader is not None:
-        label_map = reader.label_map
-        unknown = label_map.unknown(mask.pixels, mask.palette)
-        return label_map.lookup(mask.pixels, mask.palette), unknown
-    if mask.kind == 'rgb':
-        return np.full(mask.pixels.shape[:2], IGNORE_INDEX - 1), _count(mask.pixels)
-    classes = _classes_of(np.arange(np.iinfo(mask.pixels.dtype).max + 1), sample)
-    known = (classes < num_classes) | (classes == IGNORE_INDEX)
-    unknown = {value: count for value, count in _count(mask.pixels).items() if not known[value]}
-    return np.where(known, classes, IGNORE_INDEX - 1).astype(np.uint8)[mask.pixels], unknown
+    if reader is None and mask.kind == 'rgb':
+        # LoadAnnotations refuses them unless the data set has a reader.
+        return np.full(mask.pixels.shape[:2], UNKNOWN), _count(mask.pixels)
+    label_map = reader.label_map if reader else _stock_label_map(sample, num_classes)
+    indices = label_map.lookup(mask.pixels, mask.palette)
+    unknown = (indices == UNKNOWN).any()
+    return indices, label_map.unknown(mask.pixels, mask.palette) if unknown else {}
 
 
-def _classes_of(values: np.ndarray, sample: Mapping) -> np.ndarray:
-    """The class of each raw value as ``LoadAnnotations`` maps it; 255 is ignored."""
-    classes = values
-    if sample.get('reduce_zero_label'):
-        ignored = (values == 0) | (values == IGNORE_INDEX)
-        classes = np.where(ignored, IGNORE_INDEX, values - 1)
-    mapped = classes.copy()
-    for old, new in (sample.get('label_map') or {}).items():
-        mapped[classes == old] = new
-    return mapped
+def _stock_label_map(sample: Mapping, num_classes: int) -> LabelMap:
+    """What mmseg's data sets say of their masks."""
+    renamed = sample.get('label_map')
+    reduces = bool(sample.get('reduce_zero_label'))
+    return LabelMap.of_indices([''] * num_classes, renamed, reduces)
 
 
 def _count(pixels: np.ndarray) -> dict[Value, int]:

@@ -9,12 +9,12 @@ from mmseg_custom.datasets.inspection.findings import (
     ERROR,
     WARNING,
     Finding,
-    labels_line,
+    labels_of,
     sample_findings,
 )
 from mmseg_custom.datasets.inspection.totals import Split, Totals
+from mmseg_custom.datasets.label_map import IGNORE_INDEX
 
-IGNORE_INDEX = 255
 MOST_IGNORED = 0.5
 
 
@@ -33,8 +33,7 @@ def split_findings(split: Split, whole: bool = True) -> list[Finding]:
         whole: False where only some masks were read, so that nothing is said of what is missing.
     """
     if split.error:
-        text, separator, fix = split.error.rpartition('; ')
-        return [Finding(ERROR, split.name, text if separator else fix, fix if separator else '')]
+        return [Finding(ERROR, split.name, split.error)]
     totals = Totals.of(split.samples, len(split.classes))
     meaning = value_pattern(totals, split)
     found = sample_findings(split.name, split.samples, split.classes, meaning)
@@ -65,19 +64,19 @@ def value_pattern(totals: Totals, split: Split) -> str:
     if values == {0, IGNORE_INDEX} and last == 2 and not totals.pixels[1]:
         return (
             'the masks are 0/255 and 255 would be ignored: put into dataset.yaml '
-            f'{labels_line(classes, [0, IGNORE_INDEX], ignore=())}'
+            f'{labels_of(classes, [0, IGNORE_INDEX], ignore=())}'
         )
     if max(others) == last and 0 not in others:
         return (
             f'labels look shifted by one (values 1 to {last}, none is 0): put into dataset.yaml '
-            f'{labels_line(classes, range(1, last + 1))}'
+            f'{labels_of(classes, range(1, last + 1))}'
         )
     if max(others) == last:
         return (
             f'if {last} means unlabelled, put into dataset.yaml '
-            f'{labels_line(classes, range(last), ignore=(last, IGNORE_INDEX))}; if 0 does and '
+            f'{labels_of(classes, range(last), ignore=(last, IGNORE_INDEX))}; if 0 does and '
             f'the classes count from 1, '
-            f'{labels_line(classes, range(1, last + 1), ignore=(0, IGNORE_INDEX))}'
+            f'{labels_of(classes, range(1, last + 1), ignore=(0, IGNORE_INDEX))}'
         )
     return ''
 
@@ -109,7 +108,7 @@ def _absent(split: Split, totals: Totals) -> list[Finding]:
     elif not totals.pixels[0] and totals.pixels[1:].all():
         fix = (
             f'if the masks count from 1 (1 is {split.classes[0]}), the labels are shifted by one: '
-            f'{labels_line(split.classes, range(1, len(split.classes) + 1))} in dataset.yaml'
+            f'{labels_of(split.classes, range(1, len(split.classes) + 1))} in dataset.yaml'
         )
     text = f'{len(absent)} of {len(split.classes)} classes never occur: {first_names(absent)}'
     return [Finding(WARNING, split.name, text, fix)]

@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mmseg.datasets import BaseSegDataset
+
+from mmseg_custom.datasets.dataset_yaml import read_dataset_yaml
+from mmseg_custom.datasets.folder_layout import OTHER_SPLIT_NAMES, FolderLayout
 from mmseg_custom.datasets.inspection.scanning import rules_of
 from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.registry import DATASETS, SCOPE
@@ -48,20 +52,33 @@ def open_split(name: str, dataset: Mapping, keep_error: bool = True) -> Split:
         dataset: the config.
         keep_error: whether an error becomes :attr:`Split.error` or is raised.
     """
-    pipeline = dataset.get('pipeline') or []
     try:
-        built = DATASETS.build({'_scope_': SCOPE, **dataset, 'pipeline': []})
+        # Lazily: a data set that is listed for a check only need not be packed for loader workers.
+        built = DATASETS.build({'_scope_': SCOPE, **dataset, 'pipeline': [], 'lazy_init': True})
+        built.serialize_data = False
         built.full_init()
     except (ValueError, TypeError, OSError) as error:
         if not keep_error:
             raise
         return Split(name, error=' '.join(str(error).split()))
-    return Split(name, built, rules_of(built, pipeline))
+    return Split(name, built, rules_of(built, dataset.get('pipeline') or []))
+
+
+def is_inspectable(dataset: Mapping) -> bool:
+    """Whether a data set lists its samples as mmseg's do."""
+    cls = dataset['type']
+    cls = DATASETS.get(cls) if isinstance(cls, str) else cls
+    return isinstance(cls, type) and issubclass(cls, BaseSegDataset)
 
 
 def folder_splits(root: str | Path) -> list[str]:
-    """Names of the splits of a folder of one's own: what lies in ``images``."""
-    images = Path(root, 'images')
-    if not images.is_dir():
-        return []
-    return sorted(path.name for path in images.iterdir() if path.is_dir())
+    """Names of the splits of a folder of one's own beside ``train`` and ``val``."""
+    try:
+        facts = read_dataset_yaml(root)
+    except (OSError, ValueError):
+        return []  # opening the splits says what is wrong with it
+    keys = ('images', 'masks', 'splits', 'val_share')
+    layout = FolderLayout(Path(root), **{key: facts[key] for key in keys if key in facts})
+    known = {'train', 'val', *layout.splits.values()}
+    known.update(other for names in OTHER_SPLIT_NAMES.values() for other in names)
+    return [name for name in layout.splits_there() if name not in known]

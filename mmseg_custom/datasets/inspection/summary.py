@@ -24,7 +24,8 @@ def lines(splits: Sequence[Split], findings: Sequence[Finding]) -> Iterator[str]
                 yield f'class weights: {weights_option(totals.weights())}'
     for finding in findings:
         yield f'{finding.level}: {finding.split}: {finding.text}'
-        yield f'  fix: {finding.fix}'
+        if finding.fix:
+            yield f'  fix: {finding.fix}'
     yield verdict(findings)
 
 

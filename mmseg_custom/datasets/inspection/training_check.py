@@ -15,7 +15,7 @@ from mmseg_custom.datasets.inspection.invalid_samples import (
 )
 from mmseg_custom.datasets.inspection.patterns import shared_images, split_findings
 from mmseg_custom.datasets.inspection.samples import SampleFacts, inspect_sample
-from mmseg_custom.datasets.inspection.sources import leaves, open_split
+from mmseg_custom.datasets.inspection.sources import is_inspectable, leaves, open_split
 from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.registry import TASK_UTILS
 from mmseg_custom.writing import write_atomically
@@ -79,6 +79,7 @@ class TrainingDataCheck:
             (name, leaf, open_split(name, leaf, keep_error=False))
             for name, dataset in self.datasets.items()
             for leaf in leaves(dataset)
+            if is_inspectable(leaf)
         ]
         splits = [split for _, _, split in opened]
         records = self._invalid(splits)
@@ -93,7 +94,7 @@ class TrainingDataCheck:
     def apply(self, kept: Kept) -> None:
         """Set ``indices`` of every data set that loses samples; changes the configs in place."""
         for name, dataset in self.datasets.items():
-            for leaf, indices in zip(leaves(dataset), kept.get(name, [])):
+            for leaf, indices in zip(filter(is_inspectable, leaves(dataset)), kept.get(name, [])):
                 if indices is not None:
                     leaf['indices'] = indices
 
