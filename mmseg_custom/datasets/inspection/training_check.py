@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmseg_custom.datasets.inspection.findings import ERROR, Finding
@@ -130,14 +131,15 @@ class TrainingDataCheck:
     def _judge(self, splits: list[Split], records: list[dict]) -> None:
         """Raise the errors that are left, and log the warnings."""
         found: list[Finding] = []
+        looked_at = []
         for split in splits:
             whole = bool(split.samples)
             bad = images_of(records, split.name)
-            if not whole:
-                split.samples = [*self._quick_look(split, bad)]
-            split.samples = [facts for facts in split.samples if facts.image_path not in bad]
-            found += split_findings(split, whole)
-        found += shared_images(splits)
+            samples = split.samples if whole else self._quick_look(split, bad)
+            good = replace(split, samples=[f for f in samples if f.image_path not in bad])
+            looked_at.append(good)
+            found += split_findings(good, whole)
+        found += shared_images(looked_at)
         for finding in found:
             if finding.level != ERROR:
                 self.warn(str(finding))
