@@ -98,6 +98,7 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             sources[str(path)] = read_dataset_yaml(data_root)
     classes, label_map = _classes_and_labels(sources)
     facts = {key: value for source in reversed(sources.values()) for key, value in source.items()}
+    facts = {key: value for key, value in facts.items() if key in METAINFO_KEYS}
     palette = facts.get('palette') or (label_map.palette() if label_map else None)
     palette = palette or distinct_palette(classes)
     if len(palette) != len(classes):
@@ -118,8 +119,8 @@ def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = Non
             f"leave ignore_index out and write 'labels: {{ignore: 0, {classes[0]}: 1, ...}}' (or "
             'set reduce_zero_label=True)'
         )
-    merged = {'classes': classes, 'palette': palette, 'ignore_index': ignore_index}
-    return {**merged, 'labels': label_map} if label_map else merged
+    facts.update(classes=classes, palette=palette, ignore_index=ignore_index)
+    return {**facts, 'labels': label_map} if label_map else facts
 
 
 def _classes_and_labels(sources: Mapping[str, dict]) -> tuple[tuple[str, ...], LabelMap | None]:

@@ -73,7 +73,8 @@ class FolderDataset(PairedDataset):
         if 'ignore_index' in kwargs:
             metainfo = {**(metainfo or {}), 'ignore_index': kwargs.pop('ignore_index')}
         facts = self.metainfo_from_config({'data_root': data_root, 'metainfo': metainfo})
-        self.labels = facts.get('labels')
+        self.labels: LabelMap | None = facts.pop('labels', None)
+        ignore_index = facts.pop('ignore_index')
         if self.labels and kwargs.get('reduce_zero_label'):
             raise ValueError(
                 "reduce_zero_label=True beside labels; expected one of them, write 'ignore: 0' "
@@ -85,8 +86,8 @@ class FolderDataset(PairedDataset):
         super().__init__(
             data_root,
             split,
-            metainfo={'classes': facts['classes'], 'palette': facts['palette']},
-            ignore_index=facts['ignore_index'],
+            metainfo=facts,
+            ignore_index=ignore_index,
             img_suffix=layout.pop('img_suffix', None),
             seg_map_suffix=layout.pop('seg_map_suffix', None),
             lazy_init=True,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import yaml
+from mmseg.datasets import BaseSegDataset
 
 from mmseg_custom.datasets.label_map import (
     IGNORE_INDEX,
@@ -22,12 +23,13 @@ class MaskReader:
     Args:
         label_map: from the files' values to classes.
         declared: the label map was written by the user, as ``labels``.
-        where: the file or key in which labels are, or would be, written.
+        where: the file in which labels are, or would be, written; None for a data set whose class
+            says what the files hold.
     """
 
     label_map: LabelMap
     declared: bool = False
-    where: str = 'dataset.yaml'
+    where: str | None = None
 
     def __call__(self, results: dict) -> np.ndarray:
         """Return the labels of the sample, (H, W) uint8: class indices, or 255.
@@ -56,23 +58,45 @@ class MaskReader:
                 f"with '{self._line(IGNORE_NAME, IGNORE_INDEX, list(counts)[:3])}'"
             )
         classes = self.label_map.classes
+        known = [raw for raw, index in self.label_map.values if index != IGNORE_INDEX]
+        expected = (
+            f'the {len(classes)} classes are {min(known)}-{max(known)} in the files and '
+            f'{IGNORE_INDEX} is ignored'
+        )
+        if self.where is None:
+            return f'{found}, but {expected}; convert the label files to those values'
         if mask.kind == 'rgb':
             colour = next((name for name in counts if isinstance(name, str)), '#804080')
             return (
                 f'is an RGB mask and {found}; expected class indices, or labels in {self.where} '
                 f'that name its colours, e.g. \'labels: {{{classes[0]}: "{colour}", ...}}\''
             )
-        known = [raw for raw, index in self.label_map.values if index != IGNORE_INDEX]
         return (
-            f'{found}, but the {len(classes)} classes are {min(known)}-{max(known)} in the files '
-            f'and {IGNORE_INDEX} is ignored; add the class, set ignore_index, or write in '
-            f"{self.where} what each value is, e.g. '{labels_line(dict(zip(classes, known)))}'"
+            f'{found}, but {expected}; add the class, set ignore_index, or write in {self.where} '
+            f"what each value is, e.g. '{labels_line(dict(zip(classes, known)))}'"
         )
 
     def _line(self, name: str, index: int, more: list[int | str]) -> str:
         raw = self.label_map.raw_names(index)
         raw += [f'"{one}"' if isinstance(one, str) else str(one) for one in more]
         return f'{name}: [{", ".join(raw)}]'
+
+
+def index_reader(dataset: BaseSegDataset) -> MaskReader:
+    """Return the reader of a data set whose masks hold class indices.
+
+    Args:
+        dataset: with its ``label_map`` and ``reduce_zero_label`` in their final state.
+    """
+    classes = dataset._metainfo['classes']
+    return MaskReader(
+        LabelMap.of_indices(
+            classes,
+            dataset.label_map,
+            dataset.reduce_zero_label,
+            len(dataset.METAINFO.get('classes', classes)),
+        )
+    )
 
 
 def labels_line(labels: dict) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem, pair_images_and_masks
-from mmseg_custom.datasets.label_map import IGNORE_INDEX, LabelMap
-from mmseg_custom.datasets.mask_reader import MaskReader
+from mmseg_custom.datasets.label_map import IGNORE_INDEX
+from mmseg_custom.datasets.mask_reader import MaskReader, index_reader
 from mmseg_custom.datasets.split_names import listed_images
 from mmseg_custom.datasets.suffixes import find_suffixes
 
@@ -107,13 +107,7 @@ class PairedDataset(BaseSegDataset):
             self._metainfo['label_map'] = self.label_map
 
     def _make_mask_reader(self) -> MaskReader:
-        """Return the reader of masks that hold class indices."""
-        classes = self._metainfo['classes']
-        num_indices = len(self.METAINFO.get('classes', classes))
-        label_map = LabelMap.of_indices(
-            classes, self.label_map, self.reduce_zero_label, num_indices
-        )
-        return MaskReader(label_map)
+        return index_reader(self)
 
     def get_data_info(self, idx: int) -> dict:
         """Return a sample as :meth:`load_data_list` lists it, with ``mask_reader``."""

@@ -72,12 +72,12 @@ def _lines(list_file: Path) -> list[str]:
 def val_share(images: dict[str, str], share: float, val: bool) -> dict[str, str]:
     """Set a share of the images aside for validation, the same in every run.
 
-    A hash of its stem decides for each image, so it stays where it is when others are added. Both
-    parts hold at least one image.
+    Those whose stems have the lowest hashes are taken, so that few change their part when images
+    are added.
 
     Args:
         images: stem to path, two or more.
-        share: about this part is set aside, 0 to 1.
+        share: this part is set aside, 0 to 1, rounded to whole images; each part has one or more.
         val: return that part; else the rest.
 
     Raises:
@@ -87,11 +87,6 @@ def val_share(images: dict[str, str], share: float, val: bool) -> dict[str, str]
         raise ValueError(
             f'val_share={share} of {len(images)} image; expected two or more images to divide'
         )
-    ranks = sorted((_rank(stem), stem) for stem in images)
-    aside = {stem for rank, stem in ranks if rank < share}
-    aside = (aside | {ranks[0][1]}) - {ranks[-1][1]}
+    count = min(max(round(share * len(images)), 1), len(images) - 1)
+    aside = set(sorted(images, key=lambda stem: hashlib.sha256(stem.encode()).digest())[:count])
     return {stem: path for stem, path in images.items() if (stem in aside) == val}
-
-
-def _rank(stem: str) -> float:
-    return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], 'big') / 2**64

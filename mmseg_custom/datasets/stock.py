@@ -1,18 +1,30 @@
 """mmseg's data sets under their own names, with their files checked before training starts."""
 
+from functools import cached_property
 from pathlib import Path
 
 from mmseg import datasets as stock
 
 from mmseg_custom.datasets.checks import find_by_stem, first_names
+from mmseg_custom.datasets.mask_reader import MaskReader, index_reader
 from mmseg_custom.registry import DATASETS
 
 
 class CheckedFiles:
-    """Mix-in: an empty list of images, or images without masks, are errors.
+    """Mix-in: an empty list of images, images without masks, or labels of no class are errors.
 
-    mmseg trains on what it lists, and waits forever where the list is empty.
+    mmseg trains on what it lists, waits forever where the list is empty, and lets a label outside
+    the classes through to the loss.
     """
+
+    @cached_property
+    def mask_reader(self: stock.BaseSegDataset) -> MaskReader:
+        """What samples carry for ``LoadAnnotations``."""
+        return index_reader(self)
+
+    def get_data_info(self: stock.BaseSegDataset, idx: int) -> dict:
+        """Return a sample as mmseg does, with ``mask_reader`` for ``LoadAnnotations``."""
+        return {**super().get_data_info(idx), 'mask_reader': self.mask_reader}
 
     def load_data_list(self: stock.BaseSegDataset) -> list[dict]:
         """List the samples as mmseg does.

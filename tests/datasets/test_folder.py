@@ -1,31 +1,21 @@
 """FolderDataset: what it gives the pipeline, and what it says when something does not fit."""
 
-import cv2
+import pickle
+
 import numpy as np
 import pytest
-import yaml
+from folders import write_image, write_mask, write_yaml
 from mmengine.registry import DefaultScope
+from PIL import Image
+from torch.utils.data import DataLoader
 
+from mmseg_custom import cli
 from mmseg_custom.datasets import FolderDataset, folder_metainfo, read_dataset_yaml
 from mmseg_custom.datasets.dataset_yaml import YAML_NAME
 from mmseg_custom.registry import DATASETS, SCOPE
 
 CLASSES = ('background', 'cell', 'debris')
 LOAD = [{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}]
-
-
-def write_image(path, value=120):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((6, 8, 3), value, np.uint8))
-
-
-def write_mask(path, values):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.resize(np.array(values, np.uint8), (6, 8)))
-
-
-def write_yaml(root, **keys):
-    (root / YAML_NAME).write_text(yaml.safe_dump(keys, sort_keys=False))
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +149,19 @@ def test_metainfo_needs_no_pictures(tmp_path):
             r'palette\[1\] is list \[0, 0, 256\]; expected \[r, g, b\] with whole numbers 0-255',
         ),
         ('classes: [a, b]\nignore_index: -1', r'ignore_index is int -1; expected .* 0-255'),
+        ('labels: [a, b]', r"labels is list .*a list of names is 'classes'"),
+        ('labels: {a: 1}', r'classes has 1 entries; expected 2'),
+        ('labels: {a: 1, b: #ff0000}', r'is not valid YAML'),
+        ('labels:\n  a: 1\n  b: #ff0000', r'labels: b has no value; .*in quotes: without them'),
+        ('classes: [a, b]\nlabels: {a: 1, c: 2}', r"'c' is not among the classes a, b; add it"),
+        (
+            'labels: {a: 1, b: 2}\nignore_index: 9',
+            r"ignore_index=9 beside labels; .*write 'ignore: 9' under labels",
+        ),
+        ('classes: [a, b]\nmask_suffix: _m', r"unknown key 'mask_suffix'; did you mean seg_map_s"),
+        ('classes: [a, b]\nsplits: train.txt', r"splits is str 'train.txt'; expected list files"),
+        ('classes: [a, b]\nval_share: 10', r'val_share is int 10; expected a number between 0 an'),
+        ('classes: [a, b]\nimages: [a]', r"images is list \['a'\]; expected text such as images/"),
         (
             'classes: [a, b]\nignore_index: 0',
             r"ignore_index=0 is also the index of class 'a'; .*reduce_zero_label=True",
@@ -201,3 +204,155 @@ def test_no_such_folder(tmp_path):
         FolderDataset(str(tmp_path / 'nowhere'), metainfo=metainfo)
     with pytest.raises(FileNotFoundError, match=r'no folder .*nowhere, so no file .*dataset.yaml'):
         FolderDataset(str(tmp_path / 'nowhere'))
+
+
+LABELS = {'ignore': [0, 9], 'road': 1, 'car': [2, 3], 'sign': '#dcdc00'}
+COLOURS = [[0, 0, 0], [1, 1, 1], [2, 2, 2], [3, 3, 3], [0xDC, 0xDC, 0], [9, 9, 9]]
+EXPECTED = [255, 0, 1, 1, 2, 255]
+
+
+def save_palette(path):
+    image = Image.fromarray(np.resize(np.array([0, 1, 2, 3, 7, 9], np.uint8), (6, 8)))
+    image.putpalette([0] * 21 + [0xDC, 0xDC, 0] + [0] * 20)
+    image.save(path)
+
+
+@pytest.mark.parametrize(
+    ('write', 'keys', 'expected'),
+    [
+        (lambda path: write_mask(path, [0, 1, 2, 3, 9]), {}, [255, 0, 1, 1, 255]),
+        (lambda path: write_mask(path, COLOURS), {}, EXPECTED),
+        (save_palette, {}, EXPECTED),
+        (
+            lambda path: write_mask(path, [0, 1, 2, 3, 9]),
+            {'classes': ['car', 'sign', 'road']},
+            [255, 2, 0, 0, 255],
+        ),
+        (
+            lambda path: write_mask(path, [7000, 26, 0]),
+            {'labels': {'ignore': 0, 'road': 7000, 'car': 26}},
+            [0, 1, 255],
+        ),
+        (
+            lambda path: write_mask(path, [0, 255]),
+            {'labels': {'background': 0, 'cell': 255}},
+            [0, 1],
+        ),
+    ],
+)
+def test_labels_of_every_kind_of_mask(folder, write, keys, expected):
+    keys = {'labels': LABELS, **keys}
+    write_yaml(folder, **keys)
+    write(folder / 'masks/val/d.png')
+    dataset = FolderDataset(str(folder), 'val', pipeline=LOAD)
+    assert dataset.metainfo['classes'] == tuple(
+        keys.get('classes', [name for name in keys['labels'] if name != 'ignore'])
+    )
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize(expected, (6, 8)))
+    assert dataset[0]['gt_seg_map'].dtype == np.uint8
+
+
+def test_labels_in_the_config(folder):
+    labels = {'debris': 2, 'ignore': [1, 255], 'background': 0, 'cell': 9}
+    dataset = FolderDataset(str(folder), pipeline=LOAD, metainfo={'labels': labels})
+    assert dataset.metainfo['classes'] == CLASSES
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize([0, 255, 2, 255], (6, 8)))
+    write_yaml(folder, labels=labels)
+    with pytest.raises(ValueError, match='metainfo and .*dataset.yaml both have labels; give'):
+        FolderDataset(str(folder), metainfo={'labels': labels})
+    with pytest.raises(ValueError, match="reduce_zero_label=True beside labels; .*'ignore: 0'"):
+        FolderDataset(str(folder), reduce_zero_label=True)
+
+
+def test_colours_of_the_labels_are_those_of_the_classes(folder):
+    write_yaml(folder, labels={'sky': '#0102ff', 'ignore': '#000000', 'tree': ['#00ff00', 3]})
+    assert FolderDataset(str(folder)).metainfo['palette'] == [[1, 2, 255], [0, 255, 0]]
+
+
+@pytest.mark.parametrize(
+    ('keys', 'values', 'message'),
+    [
+        (
+            {'classes': CLASSES},
+            [0, 1, 3, 3, 7, 255],
+            r'd.png holds 3 in 16 pixels, 7 in 8 pixels, but the 3 classes are 0-2 in the files '
+            r"and 255 is ignored; .*'labels: \{background: 0, cell: 1, debris: 2\}'",
+        ),
+        (
+            {'classes': CLASSES},
+            [[0, 0, 0], [128, 64, 128]],
+            r'd.png is an RGB mask and holds #804080 in 24 pixels; .*'
+            r"""'labels: \{background: "#804080", ...\}'""",
+        ),
+        (
+            {'labels': {'ignore': [0, 255], 'road': 1, 'car': 2}},
+            [1, 2, 7, 7],
+            r'd.png holds 7 in 24 pixels, which labels of .*dataset.yaml do not name; add to a '
+            r"class, or leave out with 'ignore: \[0, 255, 7\]'",
+        ),
+        (
+            {'labels': {'road': '#000000', 'car': '#ff0000'}},
+            [[0, 0, 0], [0, 0, 255], [0, 0, 255]],
+            r"""holds #0000ff in 32 pixels, which .* leave out with 'ignore: \["#0000ff"\]'""",
+        ),
+    ],
+)
+def test_values_that_are_no_class(folder, keys, values, message):
+    write_yaml(folder, **{k: list(v) if k == 'classes' else v for k, v in keys.items()})
+    write_mask(folder / 'masks/val/d.png', values)
+    dataset = FolderDataset(str(folder), 'val', pipeline=LOAD)
+    with pytest.raises(ValueError, match=message) as caught:
+        dataset[0]
+    assert '\n' not in str(caught.value)
+
+
+def test_zero_based_labels_that_are_shifted(folder):
+    write_mask(folder / 'masks/val/d.png', [0, 1, 2, 3, 4])
+    dataset = FolderDataset(str(folder), 'val', pipeline=LOAD, reduce_zero_label=True)
+    with pytest.raises(ValueError, match=r'holds 4 in \d+ pixels, but the 3 classes are 1-3 in'):
+        dataset[0]
+
+
+def test_black_and_white_masks(folder):
+    write_yaml(folder, classes=['background', 'cell body'])
+    for name in ('a.png', 'b.png', 'day2/c.png'):
+        write_mask(folder / 'masks/train' / name, [0] if name == 'a.png' else [0, 255])
+    with pytest.raises(ValueError) as caught:
+        FolderDataset(str(folder))
+    assert str(caught.value) == (
+        f'the masks in {folder}/masks/train hold 0 and 255 only (3 looked at), and 255 is left out '
+        f"unless labels say what it is; write in {folder}/dataset.yaml: 'labels: {{background: 0, "
+        "cell body: 255}'"
+    )
+    write_yaml(folder, labels={'background': 0, 'cell body': 255})
+    assert len(FolderDataset(str(folder))) == 3
+    write_yaml(folder, classes=['background', 'cell'])
+    write_mask(folder / 'masks/train/b.png', [0, 255, 1])
+    assert len(FolderDataset(str(folder))) == 3, '255 is unlabelled where there are classes'
+
+
+def test_mask_of_another_size(folder):
+    Image.fromarray(np.zeros((12, 16), np.uint8)).save(folder / 'masks/val/d.png')
+    dataset = FolderDataset(str(folder), 'val', pipeline=LOAD)
+    with pytest.raises(ValueError, match=r'd.png is 16x12 but .*d.jpg is 8x6; export the mask at'):
+        dataset[0]
+
+
+def test_error_in_a_worker_is_one_line(folder, capsys):
+    write_mask(folder / 'masks/val/d.png', [0, 77])
+    dataset = FolderDataset(str(folder), 'val', pipeline=LOAD)
+
+    def load(_):
+        next(iter(DataLoader(dataset, num_workers=1)))
+
+    with pytest.raises(SystemExit):
+        cli.run(load, [])
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {folder}/masks/val/d.png holds 77 in 24 pixels, but the 3 cl')
+    assert error.count('\n') == 1
+
+
+def test_reader_survives_a_spawned_worker(folder):
+    dataset = pickle.loads(pickle.dumps(FolderDataset(str(folder), pipeline=LOAD)))
+    np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize([0, 1, 2, 255], (6, 8)))
+    assert len(pickle.dumps(dataset.mask_reader)) < 2000
