@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from processes import run_in_two
 from training_runs import assert_equal, configured, killed, outcome, pictures, run
 
 from mmseg_custom.datasets.inspection import TrainingDataCheck, training_check
@@ -163,3 +164,17 @@ def test_the_keys_are_known():
     options = ['check_data=full', 'invalid_data_tolerance_percent=0.5']
     config = load_config('quickstart/segformer_mit-b0_quickstart.py', options)
     assert (config.check_data, config.invalid_data_tolerance_percent) == ('full', 0.5)
+
+
+def train_in_one_of_two(rank: int, data, folder) -> None:
+    config = configured(data, 'invalid_data_tolerance_percent=10')
+    runner = run(config, folder, launcher='pytorch')
+    assert runner.train_loop.stream.size == 10, f'rank {rank}'
+    with pytest.raises(ValueError, match='train_004.jpg is truncated'):
+        run(configured(data), folder.with_name('strict'), launcher='pytorch')
+
+
+@pytest.mark.slow
+def test_two_processes_leave_out_the_same_and_stop_together(data, tmp_path):
+    run_in_two(train_in_one_of_two, data, tmp_path / 'run')
+    assert len((tmp_path / 'run' / LIST_NAME).read_text().splitlines()) == 2
