@@ -80,6 +80,8 @@ class FolderDataset(PairedDataset):
                 "reduce_zero_label=True beside labels; expected one of them, write 'ignore: 0' "
                 'under labels'
             )
+        in_config = self.labels and 'labels' in (metainfo or {})
+        self._where = 'metainfo' if in_config else str(Path(data_root) / YAML_NAME)
         given = {'images': images, 'masks': masks, 'splits': splits, 'val_share': val_share}
         given.update(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix)
         layout = _layout_keys(given, Path(data_root))
@@ -104,10 +106,9 @@ class FolderDataset(PairedDataset):
         return folder_metainfo(dataset.get('data_root'), dataset.get('metainfo'))
 
     def _make_mask_reader(self) -> MaskReader:
-        where = str(Path(self.data_root) / YAML_NAME)
         if self.labels is None:
-            return replace(super()._make_mask_reader(), where=where)
-        return MaskReader(self.labels, declared=True, where=where)
+            return replace(super()._make_mask_reader(), where=self._where)
+        return MaskReader(self.labels, declared=True, where=self._where)
 
     def load_data_list(self) -> list[dict]:
         """List the samples of the split, sorted by name.

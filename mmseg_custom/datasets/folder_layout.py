@@ -160,9 +160,8 @@ class FolderLayout:
         if self.images:
             bases.append(self._path(self.images.split('{split}')[0], ''))
         names = {path.name for base in bases if base.is_dir() for path in base.iterdir()}
-        return sorted(
-            {name for name in names if self._image_patterns(name, BY_SPLIT)} | {*self.splits}
-        )
+        there = {name for name in names if self._image_patterns(name, BY_SPLIT)} | {*self.splits}
+        return sorted(there if self.val_share is None else there | {'train', 'val'})
 
 
 def _holds_masks(folder: Path) -> bool:

@@ -58,7 +58,8 @@ class MaskReader:
                 f"with '{self._line(IGNORE_NAME, IGNORE_INDEX, list(counts)[:3])}'"
             )
         classes = self.label_map.classes
-        known = [raw for raw, index in self.label_map.values if index != IGNORE_INDEX]
+        raw_of = {index: raw for raw, index in self.label_map.values if index != IGNORE_INDEX}
+        known = raw_of.values()
         expected = (
             f'the {len(classes)} classes are {min(known)}-{max(known)} in the files and '
             f'{IGNORE_INDEX} is ignored'
@@ -71,10 +72,18 @@ class MaskReader:
                 f'is an RGB mask and {found}; expected class indices, or labels in {self.where} '
                 f'that name its colours, e.g. \'labels: {{{classes[0]}: "{colour}", ...}}\''
             )
+        wrong = [name for name in counts if isinstance(name, int)]
         return (
-            f'{found}, but {expected}; add the class, set ignore_index, or write in {self.where} '
-            f"what each value is, e.g. '{labels_line(dict(zip(classes, known)))}'"
+            f'{found}, but {expected}; add the class, set ignore_index: {wrong[0]}, or write in '
+            f"{self.where} what each value is, e.g. '{self._example(raw_of, wrong)}'"
         )
+
+    def _example(self, raw_of: dict[int, int], wrong: list[int]) -> str:
+        """``labels`` that leave out what is wrong, with the first classes."""
+        classes = self.label_map.classes
+        labels = {classes[index]: raw_of[index] for index in sorted(raw_of)[:3]}
+        line = labels_line({IGNORE_NAME: sorted({*wrong[:3], IGNORE_INDEX}), **labels})
+        return line if len(raw_of) <= 3 else f'{line[:-1]}, ...}}'
 
     def _line(self, name: str, index: int, more: list[int | str]) -> str:
         raw = self.label_map.raw_names(index)

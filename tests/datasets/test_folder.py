@@ -257,6 +257,11 @@ def test_labels_in_the_config(folder):
     dataset = FolderDataset(str(folder), pipeline=LOAD, metainfo={'labels': labels})
     assert dataset.metainfo['classes'] == CLASSES
     np.testing.assert_array_equal(dataset[0]['gt_seg_map'], np.resize([0, 255, 2, 255], (6, 8)))
+    write_mask(folder / 'masks/train/a.png', [5])
+    with pytest.raises(
+        ValueError, match=r'a.png holds 5 in 48 pixels, which labels of metainfo do'
+    ):
+        FolderDataset(str(folder), pipeline=LOAD, metainfo={'labels': labels})[0]
     write_yaml(folder, labels=labels)
     with pytest.raises(ValueError, match='metainfo and .*dataset.yaml both have labels; give'):
         FolderDataset(str(folder), metainfo={'labels': labels})
@@ -276,7 +281,9 @@ def test_colours_of_the_labels_are_those_of_the_classes(folder):
             {'classes': CLASSES},
             [0, 1, 3, 3, 7, 255],
             r'd.png holds 3 in 16 pixels, 7 in 8 pixels, but the 3 classes are 0-2 in the files '
-            r"and 255 is ignored; .*'labels: \{background: 0, cell: 1, debris: 2\}'",
+            r'and 255 is ignored; add the class, set ignore_index: 3, or write in .*dataset.yaml '
+            r"what each value is, e.g. 'labels: \{ignore: \[3, 7, 255\], background: 0, cell: 1, "
+            r"debris: 2\}'",
         ),
         (
             {'classes': CLASSES},

@@ -7,7 +7,7 @@ import pytest
 from folders import write_image, write_mask, write_pair, write_yaml
 from mmengine.registry import DefaultScope
 
-from mmseg_custom.datasets import FolderDataset
+from mmseg_custom.datasets import CamVidDataset, FolderDataset
 from mmseg_custom.datasets.suffixes import find_suffixes
 from mmseg_custom.registry import SCOPE
 
@@ -171,6 +171,8 @@ def test_share_of_the_pictures_for_validation(flat):
         (f'images/p{n:02}.jpg', f'annotations/p{n:02}.png') for n in range(20)
     ]
     assert [image[8:10] for image, _ in val] == ['07', '08', '11', '16', '17'], 'in every run'
+    with pytest.raises(FileNotFoundError, match="split 'test': .* has the splits train, val; make"):
+        files(flat, 'test', val_share=0.25)
     assert len(files(flat, 'val', val_share=1e-9)) == 1
     assert len(files(flat, 'train', val_share=1 - 1e-9)) == 1
 
@@ -262,3 +264,26 @@ def test_pictures_without_masks(flat):
     write_image(flat / 'images/test/x.jpg')
     found = files(flat, 'test', with_masks=False, test_mode=True)
     assert found == [('images/test/x.jpg',)]
+
+
+@pytest.mark.shared_data
+def test_camvid_from_its_folder(shared_data, tmp_path):
+    for kind in ('images', 'annotations'):
+        (tmp_path / kind).symlink_to(shared_data / 'camvid' / kind)
+    names = list(CamVidDataset.METAINFO['classes'])
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    write_yaml(tmp_path, classes=names, ignore_index=11)
+    merged = {'road': [3, 4], 'rest': [*range(3), *range(5, 11)], 'ignore': 11}
+    for split, count in (('train', 367), ('val', 101), ('test', 233)):
+        ours = FolderDataset(str(tmp_path), split, pipeline=pipeline)
+        camvid = CamVidDataset(str(shared_data / 'camvid'), split, pipeline=pipeline)
+        assert len(ours) == len(camvid) == count
+        for index in (0, count // 2, count - 1):
+            expected = camvid[index]
+            np.testing.assert_array_equal(ours[index]['gt_seg_map'], expected['gt_seg_map'])
+            np.testing.assert_array_equal(ours[index]['img'], expected['img'])
+    (tmp_path / 'dataset.yaml').unlink()
+    two = FolderDataset(str(tmp_path), split, pipeline=pipeline, metainfo={'labels': merged})[index]
+    is_road = np.isin(expected['gt_seg_map'], [3, 4])
+    ignored = expected['gt_seg_map'] == 255
+    np.testing.assert_array_equal(two['gt_seg_map'], np.where(ignored, 255, ~is_road))

@@ -1,6 +1,6 @@
-# A folder of your own: images/<split>, masks/<split> (index PNG), dataset.yaml with the classes.
-# Train on another folder with --cfg-options data_root=path/to/folder; it needs the splits train and
-# val. Test on a third one with --cfg-options test_dataloader.dataset.split=test.
+# A folder of your own: images/<split>, masks/<split>, dataset.yaml with the classes; docs/data.md has
+# what else it may look like. Train on another folder with --cfg-options data_root=path/to/folder; it
+# needs the splits train and val. Test on a third with test_dataloader.dataset.split=test.
 _base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'FolderDataset'
 data_root = 'data/my_folder'
