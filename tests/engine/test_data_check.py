@@ -147,6 +147,15 @@ def test_the_quick_look_reads_few_pixels_and_says_so(good, tmp_path, monkeypatch
     assert 'stopped after 0 s and 0 of 11 samples' in warnings[0]
 
 
+def test_one_image_in_both_splits_is_a_warning(good, tmp_path):
+    root = shutil.copytree(good, tmp_path / 'data')
+    shutil.copy(root / 'images/train/train_000.jpg', root / 'images/val/val_001.jpg')
+    warnings = []
+    TrainingDataCheck(splits(root), tmp_path, warn=warnings.append).run()
+    (line,) = [line for line in warnings if 'same bytes' in line]
+    assert line.startswith('train and val: 1 images') and 'val_001.jpg' in line
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [

@@ -139,11 +139,11 @@ class TrainingDataCheck:
             good = replace(split, samples=[f for f in samples if f.image_path not in bad])
             looked_at.append(good)
             found += split_findings(good, whole)
-        found += shared_images(looked_at)
-        for finding in found:
-            if finding.level != ERROR:
-                self.warn(str(finding))
         errors = [finding for finding in found if finding.level == ERROR]
+        # One can train on doubled images; it is for the user to say what the scores are for.
+        for finding in (*found, *shared_images(looked_at)):
+            if finding not in errors:
+                self.warn(str(finding))
         if errors:
             more = f' ({len(errors) - 1} more)' if len(errors) > 1 else ''
             raise ValueError(
