@@ -43,15 +43,24 @@ def decode_mask(data: bytes, path: str | Path) -> MaskFile:
     """Do what :func:`read_mask` does with the content of a file; ``path`` is for messages."""
     if not data:
         raise ValueError(f'{path} is empty (0 bytes); expected a mask, write it again')
+    colour_type, bits = _png_header(data)
+    if bits == 16 and colour_type != GREY:
+        raise ValueError(f'{path} has 16 bits per colour; expected 8, save it as 8-bit RGB')
     pixels = None
-    if data[:8] == PNG_SIGNATURE and len(data) > 25 and (data[25], data[24]) in CHANNEL_BITS:
+    if (colour_type, bits) in CHANNEL_BITS:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or (pixels.ndim == 3 and data[25] == GREY):
+    if pixels is None or (pixels.ndim == 3 and colour_type == GREY):
         return _decode_with_pillow(data, path)
     if pixels.ndim == 3:
         channels = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
         pixels = cv2.cvtColor(pixels, channels)
     return _classified(pixels, path)
+
+
+def _png_header(data: bytes) -> tuple[int | None, int | None]:
+    """Colour type and bits per channel of a PNG; None for what is none."""
+    is_png = data[:8] == PNG_SIGNATURE and len(data) > 25
+    return (data[25], data[24]) if is_png else (None, None)
 
 
 def _decode_with_pillow(data: bytes, path: str | Path) -> MaskFile:

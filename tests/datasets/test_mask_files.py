@@ -1,5 +1,6 @@
 """Masks of every kind are read as they are in the file."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +71,10 @@ def test_pixels_are_those_of_the_file(tmp_path, image, suffix, kind, expected):
         (
             lambda path: Image.fromarray(DEEP.astype(np.int32) - 5).save(path, 'tiff'),
             'holds -5 to 65530; expected values 0-65535',
+        ),
+        (
+            lambda path: cv2.imwrite(str(path), np.dstack([DEEP] * 3)),
+            r'm.png has 16 bits per colour; expected 8, save it as 8-bit RGB',
         ),
         (
             lambda path: Image.fromarray(np.dstack([COLOURS, GREY])).save(path),

@@ -1,5 +1,5 @@
-# A folder of your own: images/<split>, masks/<split>, dataset.yaml with the classes; docs/data.md has
-# what else it may look like. Train on another folder with --cfg-options data_root=path/to/folder; it
+# A folder of your own: images/<split>, masks/<split>, dataset.yaml with the classes; docs/data.md
+# has what else it may look like. Train on another folder with --cfg-options data_root=my/folder; it
 # needs the splits train and val. Test on a third with test_dataloader.dataset.split=test.
 _base_ = ['./loaders.py', './pipelines.py']
 dataset_type = 'FolderDataset'
