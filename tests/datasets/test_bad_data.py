@@ -157,6 +157,9 @@ def test_one_changed_byte_of_a_png_is_found(tmp_path):
 def test_many_samples_are_inspected_by_several_processes_in_order(tmp_path):
     root = good_folder(tmp_path / 'many', pictures=70)
     cut(root / 'images/train/a7.jpg')
+    # OpenCV's threads, which a forked process does not have, must not stop it.
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (31, 31), 5)
     config = dict(type='FolderDataset', data_root=str(root), pipeline=[])
     alone, _ = inspect({'train': config}, workers=0)
     together, findings = inspect({'train': config}, workers=2)
@@ -165,6 +168,7 @@ def test_many_samples_are_inspected_by_several_processes_in_order(tmp_path):
     assert [f.problems for f in alone[0].samples] == [f.problems for f in together[0].samples]
     assert [f.digest for f in alone[0].samples] == [f.digest for f in together[0].samples]
     assert 'a7.jpg is truncated' in str(findings[0])
+    assert cv2.getNumThreads() == 2
 
 
 @pytest.mark.shared_data

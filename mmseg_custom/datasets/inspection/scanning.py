@@ -54,9 +54,7 @@ def scan(
     if workers < 1 or len(dataset) < FEW_SAMPLES:
         results = (_inspect(chunk, rules) for chunk in chunks)
         return _collect(results, found, advance)
-    kind = 'fork' if sys.platform == 'linux' else 'spawn'
-    context = multiprocessing.get_context(kind)
-    with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+    with _pool(workers) as pool:
         try:
             return _collect(_ordered(pool, chunks, rules, workers), found, advance)
         except BrokenProcessPool as error:
@@ -67,13 +65,28 @@ def scan(
             ) from error
 
 
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes with one OpenCV thread each."""
+    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+    threads = cv2.getNumThreads()
+    # Before the fork: a child that sets it waits forever for threads that only the parent has.
+    cv2.setNumThreads(1)
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_use_one_thread) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _use_one_thread() -> None:
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-
-
-def _start() -> None:
-    cv2.setNumThreads(1)
 
 
 def _inspect(samples: list[dict], rules: Rules) -> list[SampleFacts]:

@@ -41,7 +41,8 @@ class TrainingDataCheck:
             sample is looked at.
         earlier: folders in which an earlier part of the run may have left its list of bad samples,
             which is then taken as it is.
-        show: takes lines for the log; ``warn`` takes warnings.
+        show: takes lines for the log.
+        warn: takes warnings.
     """
 
     def __init__(
