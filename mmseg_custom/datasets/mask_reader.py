@@ -97,7 +97,7 @@ def index_reader(dataset: BaseSegDataset) -> MaskReader:
     Args:
         dataset: with its ``label_map`` and ``reduce_zero_label`` in their final state.
     """
-    classes = dataset._metainfo['classes']
+    classes = dataset.metainfo['classes']
     return MaskReader(
         LabelMap.of_indices(
             classes,
