@@ -159,8 +159,16 @@ def value_outside(root: Path) -> Expected:
     return 1, [
         '1 of 3: masks hold values that are no class (3 classes, 0 to 2)',
         'a1.png holds 9 (256 pixels)',
-        'labels: {ignore: [9, 255], background: 0, road: 1, car: 2}',
+        'dataset.yaml what each value is, such as '
+        'labels: {ignore: [255, 9], background: 0, road: 1, car: 2}',
     ]
+
+
+def value_without_label(root: Path) -> Expected:
+    (root / 'dataset.yaml').write_text('labels: {ignore: 0, road: 7, car: [8, 9]}\n')
+    every_mask(root, labels((0, 7, 8, 9)))
+    write(root / 'masks/train/a1.png', labels((7, 8, 9, 2)))
+    return 1, ['a1.png holds 2 (256 pixels)', 'labels: {ignore: [0, 2], road: 7, car: [8, 9]}']
 
 
 def shifted_by_one(root: Path) -> Expected:
@@ -272,6 +280,7 @@ CASES: list[Callable[[Path], Expected]] = [
     unknown_colours,
     zero_and_255,
     value_outside,
+    value_without_label,
     shifted_by_one,
     shifted_the_other_way,
     sixteen_bit_mask,

@@ -77,7 +77,7 @@ def test_a_quick_look_stops_a_training_and_can_be_left_out(good, tmp_path):
     wrong_mask(root, 77)
     with pytest.raises(ValueError, match=r'train_007.png holds 77 \(16384 pixels\)') as caught:
         run(configured(root), tmp_path / 'run')
-    assert 'labels: {ignore: [77, 255], background: 0' in str(caught.value)
+    assert 'labels: {ignore: [255, 77], background: 0' in str(caught.value)
     assert 'check_dataset.py' in str(caught.value)
     options = dict(work_dir=tmp_path, depth=False)
     assert TrainingDataCheck(splits(root), **options).run() == {}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mmseg_custom.datasets.checks import first_names
 from mmseg_custom.datasets.inspection.samples import SampleFacts
+from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.datasets.label_map import IGNORE_INDEX, IGNORE_NAME
 from mmseg_custom.datasets.mask_reader import labels_line
 
@@ -18,7 +19,10 @@ IGNORE_EXIF = (
 
 
 class Problem(NamedTuple):
-    """What a code of a sample's problems means; an error makes the sample unfit for training."""
+    """What a code of a sample's problems means; an error makes the sample unfit for training.
+
+    The fix of wrong values depends on them and is empty here.
+    """
 
     level: str
     what: str
@@ -56,12 +60,12 @@ PROBLEMS = {
     'values': Problem(
         ERROR,
         'masks hold values that are no class ({classes} classes, 0 to {last})',
-        'say what each value is in dataset.yaml, e.g. {labels}',
+        '',
     ),
     'colours': Problem(
         ERROR,
         'masks hold colours that are no class',
-        'say which class each colour is in dataset.yaml, e.g. {labels}',
+        '',
     ),
     'all ignored': Problem(
         WARNING,
@@ -121,45 +125,31 @@ def reason_of(facts: SampleFacts) -> str:
     return '; '.join(text for code, text in facts.problems.items() if PROBLEMS[code].level == ERROR)
 
 
-def sample_findings(
-    split: str, samples: Sequence[SampleFacts], classes: Sequence[str], fix: str = ''
-) -> list[Finding]:
+def sample_findings(split: Split, fix: str = '') -> list[Finding]:
     """One finding per kind of problem that samples have, errors first.
 
     Args:
-        split: their split.
-        samples: all of the split.
-        classes: names, (K,).
+        split: with its samples.
         fix: for wrong values, where their pattern says what happened.
     """
     found: dict[str, list[SampleFacts]] = defaultdict(list)
-    for facts in samples:
+    for facts in split.samples:
         for code in facts.problems:
             found[code].append(facts)
-    return [
-        _finding(split, code, found[code], len(samples), classes, fix)
-        for code in PROBLEMS
-        if code in found
-    ]
+    return [_finding(split, code, found[code], fix) for code in PROBLEMS if code in found]
 
 
-def _finding(
-    split: str, code: str, hit: list[SampleFacts], total: int, classes: Sequence[str], fix: str
-) -> Finding:
-    problem = PROBLEMS[code]
-    words = {
-        'percent': percent_for(len(hit), total),
-        'classes': len(classes),
-        'last': len(classes) - 1,
-        'labels': _labels_for(hit, classes),
-    }
+def _finding(split: Split, code: str, hit: list[SampleFacts], fix: str) -> Finding:
+    problem, total = PROBLEMS[code], len(split.samples)
+    what = problem.what.format(classes=len(split.classes), last=len(split.classes) - 1)
     texts = first_names([facts.problems[code] for facts in hit])
-    chosen = fix if fix and code in ('values', 'colours') else problem.fix.format(**words)
+    if code not in ('values', 'colours'):
+        fix = problem.fix.format(percent=percent_for(len(hit), total))
     return Finding(
         problem.level,
-        split,
-        f'{len(hit)} of {total}: {problem.what.format(**words)}: {texts}',
-        chosen,
+        split.name,
+        f'{len(hit)} of {total}: {what}: {texts}',
+        fix or _labels_fix(split, hit),
     )
 
 
@@ -176,13 +166,25 @@ def labels_of(
     return labels_line({**ignored, **dict(zip(classes, values))})
 
 
-def _labels_for(hit: Iterable[SampleFacts], classes: Sequence[str]) -> str:
-    """A ``labels`` line with the values that occur: those unknown are offered as ignored."""
+def _labels_fix(split: Split, hit: Iterable[SampleFacts]) -> str:
+    """What to write where masks hold values that nothing names: those are offered as ignored."""
+    reader = split.mask_reader
+    if reader is None or reader.where is None:
+        return 'convert the label files to its values, or read them with FolderDataset and labels'
     unknown: dict = {}
     for facts in hit:
         if facts.mask is not None:
             unknown.update(facts.mask.unknown)
     colours = sorted(value for value in unknown if isinstance(value, str))
-    if colours:
-        return f'{labels_of(classes, colours, ignore=())} (which is which is for you to say)'
-    return labels_of(classes, range(len(classes)), ignore=sorted({*unknown, IGNORE_INDEX}))
+    if colours and not reader.declared:
+        line = labels_of(split.classes, colours, ignore=())
+        return f'say in {reader.where} which colour is which class, such as {line}'
+    labels = {name: [] for name in (IGNORE_NAME, *split.classes)}
+    names = {**dict(enumerate(reader.label_map.classes)), IGNORE_INDEX: IGNORE_NAME}
+    for value, index in reader.label_map.values:
+        labels[names[index]].append(value)
+    for colour, index in reader.label_map.colours:
+        labels[names[index]].append(f'#{colour:06x}')
+    labels[IGNORE_NAME] += sorted(unknown, key=lambda value: (isinstance(value, str), value))
+    short = {name: raw[0] if len(raw) == 1 else raw for name, raw in labels.items() if raw}
+    return f'say in {reader.where} what each value is, such as {labels_line(short)}'

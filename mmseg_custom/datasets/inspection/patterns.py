@@ -36,10 +36,10 @@ def split_findings(split: Split, whole: bool = True) -> list[Finding]:
         return [Finding(ERROR, split.name, split.error)]
     totals = Totals.of(split.samples, len(split.classes))
     meaning = value_pattern(totals, split)
-    found = sample_findings(split.name, split.samples, split.classes, meaning)
+    found = sample_findings(split, meaning)
     if not any(facts.mask is not None for facts in split.samples):
         return found
-    found += _nothing_labelled(split, totals, meaning)
+    found += _nothing_labelled(split, totals)
     if whole:
         found += _absent(split, totals) + _mostly_ignored(split, totals)
     if len(totals.mask_kinds) > 1 and 'rgb' in totals.mask_kinds:
@@ -58,34 +58,30 @@ def value_pattern(totals: Totals, split: Split) -> str:
     """What to do where the values look like a common mistake; empty where they do not."""
     values = {value for value in totals.values if isinstance(value, int)}
     classes, last = split.classes, len(split.classes)
-    others = values - {IGNORE_INDEX}
-    if not others or reduces_zero(split):
+    others, reader = values - {IGNORE_INDEX}, split.mask_reader
+    if not others or max(others) != last or reader is None or reader.declared:
         return ''
-    if values == {0, IGNORE_INDEX} and last == 2 and not totals.pixels[1]:
+    if reduces_zero(split):
+        return ''
+    if reader.where is None:
+        shifted = 0 not in others
+        text = f'labels look shifted by one (values 1 to {last}): set reduce_zero_label=True'
+        return text if shifted else ''
+    if 0 not in others:
         return (
-            'the masks are 0/255 and 255 would be ignored: put into dataset.yaml '
-            f'{labels_of(classes, [0, IGNORE_INDEX], ignore=())}'
-        )
-    if max(others) == last and 0 not in others:
-        return (
-            f'labels look shifted by one (values 1 to {last}, none is 0): put into dataset.yaml '
+            f'labels look shifted by one (values 1 to {last}, none is 0): write in {reader.where} '
             f'{labels_of(classes, range(1, last + 1))}'
         )
-    if max(others) == last:
-        return (
-            f'if {last} means unlabelled, put into dataset.yaml '
-            f'{labels_of(classes, range(last), ignore=(last, IGNORE_INDEX))}; if 0 does and '
-            f'the classes count from 1, '
-            f'{labels_of(classes, range(1, last + 1), ignore=(0, IGNORE_INDEX))}'
-        )
-    return ''
+    return (
+        f'if {last} means unlabelled, write in {reader.where} '
+        f'{labels_of(classes, range(last), ignore=(last, IGNORE_INDEX))}; if 0 does and the '
+        f'classes count from 1, '
+        f'{labels_of(classes, range(1, last + 1), ignore=(0, IGNORE_INDEX))}'
+    )
 
 
-def _nothing_labelled(split: Split, totals: Totals, meaning: str) -> list[Finding]:
-    """An error where no mask holds a single pixel of a class, or only one of 0/255 masks."""
-    if '0/255' in meaning:
-        text = f"class '{split.classes[1]}' never occurs, and {totals.ignored_share:.0%} of the "
-        return [Finding(ERROR, split.name, f'{text}pixels are ignored', meaning)]
+def _nothing_labelled(split: Split, totals: Totals) -> list[Finding]:
+    """An error where no mask holds a single pixel of a class."""
     unread = any('values' in f.problems or 'colours' in f.problems for f in split.samples)
     if totals.pixels.any() or unread:
         return []
@@ -105,13 +101,19 @@ def _absent(split: Split, totals: Totals) -> list[Finding]:
             f'if the masks count from 0 (0 is {split.classes[0]}), the labels are shifted by one: '
             'set reduce_zero_label=False'
         )
-    elif not totals.pixels[0] and totals.pixels[1:].all():
+    elif not totals.pixels[0] and totals.pixels[1:].all() and _counts_from_zero(split):
         fix = (
             f'if the masks count from 1 (1 is {split.classes[0]}), the labels are shifted by one: '
             f'{labels_of(split.classes, range(1, len(split.classes) + 1))} in dataset.yaml'
         )
     text = f'{len(absent)} of {len(split.classes)} classes never occur: {first_names(absent)}'
     return [Finding(WARNING, split.name, text, fix)]
+
+
+def _counts_from_zero(split: Split) -> bool:
+    """Whether the masks hold indices, as nobody said otherwise."""
+    reader = split.mask_reader
+    return reader is not None and reader.where is not None and not reader.declared
 
 
 def _mostly_ignored(split: Split, totals: Totals) -> list[Finding]:

@@ -91,6 +91,8 @@ def _inspect_image(facts: SampleFacts, rules: Rules, pixels: bool) -> None:
 
 def _inspect_mask(facts: SampleFacts, sample: Mapping, rules: Rules, pixels: bool) -> None:
     path = facts.mask_path
+    if path is None and facts.image is None:
+        return
     image_size = facts.image and facts.image.size(rules.ignore_orientation)
     try:
         if path is not None:
@@ -113,7 +115,7 @@ def _inspect_mask(facts: SampleFacts, sample: Mapping, rules: Rules, pixels: boo
         code = 'colours' if facts.mask.kind == 'rgb' else 'values'
         facts.problems[code] = f'{path} holds {counted(facts.mask.unknown)}'
     elif not facts.mask.pixels.any():
-        facts.problems['all ignored'] = f'{path} ({counted(facts.mask.values)})'
+        facts.problems['all ignored'] = f'{path or facts.image_path} ({counted(facts.mask.values)})'
 
 
 def counted(values: Mapping) -> str:

@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from mmseg_custom.datasets.class_balance import median_frequency_weights, sum_counts
 from mmseg_custom.datasets.inspection.samples import Rules, SampleFacts
+from mmseg_custom.datasets.mask_reader import MaskReader
 
 
 @dataclass
@@ -33,6 +34,12 @@ class Split:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, (K,)."""
         return tuple(self.dataset.metainfo['classes'])
+
+    @property
+    def mask_reader(self) -> MaskReader | None:
+        """What knows the values of mask files; None where the data set has no such files."""
+        reader = getattr(self.dataset, 'mask_reader', None)
+        return reader if isinstance(reader, MaskReader) else None
 
 
 @dataclass(frozen=True)
