@@ -171,12 +171,27 @@ def test_many_samples_are_inspected_by_several_processes_in_order(tmp_path):
     assert cv2.getNumThreads() == 2
 
 
+@pytest.mark.parametrize(('values', 'shifted'), [((0, 1), True), ((0, 1, 2), False)])
+def test_zero_that_is_a_class_and_is_ignored(tmp_path, values, shifted):
+    root = good_folder(tmp_path / 'data')
+    for path in root.glob('masks/train/*.png'):
+        write(path, labels(values))
+    config = dict(type='FolderDataset', data_root=str(root), pipeline=[], reduce_zero_label=True)
+    config['metainfo'] = dict(classes=('background', 'road'))
+    (root / 'dataset.yaml').unlink()
+    _, findings = inspect({'train': config}, workers=0)
+    assert ['reduce_zero_label=False' in str(finding) for finding in findings] == [True] * shifted
+
+
 @pytest.mark.shared_data
 def test_camvid_and_nuclei_have_no_error(shared_data):
     camvid = dict(type='CamVidDataset', data_root=str(shared_data / 'camvid'), pipeline=[])
     datasets = {split: {**camvid, 'split': split, 'indices': 40} for split in ('train', 'val')}
+    nuclei = dict(type='FolderDataset', data_root=str(shared_data / 'nuclei'), pipeline=[])
+    metainfo = dict(classes=('background', 'nucleus'))
+    datasets['nuclei'] = {**nuclei, 'metainfo': metainfo, 'indices': 40}
     splits, findings = inspect(datasets, workers=0)
-    assert [len(split.samples) for split in splits] == [40, 40]
+    assert [len(split.samples) for split in splits] == [40, 40, 40]
     assert not has_errors(findings), findings
 
 

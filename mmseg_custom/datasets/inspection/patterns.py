@@ -96,7 +96,7 @@ def _absent(split: Split, totals: Totals) -> list[Finding]:
     if not absent or not totals.pixels.any():
         return []
     fix = 'label some, or take them out of the classes; their IoU is not defined'
-    if reduces_zero(split) and not totals.pixels[-1]:
+    if reduces_zero(split) and totals.pixels[:-1].all() and totals.values[0]:
         fix = (
             f'if the masks count from 0 (0 is {split.classes[0]}), the labels are shifted by one: '
             'set reduce_zero_label=False'
