@@ -35,6 +35,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine.optimizers')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg_custom.engine')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'mmseg_custom.engine')
+TASK_UTILS = _child('TASK_UTILS', 'mmseg_custom.datasets')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'mmseg_custom.engine')
 # Nothing of ours here yet, but without a node of our scope mmengine warns at each look-up.
 OTHERS = tuple(
@@ -44,7 +45,6 @@ OTHERS = tuple(
         'DATA_SAMPLERS',
         'WEIGHT_INITIALIZERS',
         'EVALUATOR',
-        'TASK_UTILS',
         'VISBACKENDS',
         'INFERENCERS',
     )
@@ -52,7 +52,7 @@ OTHERS = tuple(
 ALL = (
     *(MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, RUNNERS, LOG_PROCESSORS, VISUALIZERS),
     *(LOOPS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, OPTIM_WRAPPERS, MODEL_WRAPPERS),
-    *(PARAM_SCHEDULERS, *OTHERS),
+    *(PARAM_SCHEDULERS, TASK_UTILS, *OTHERS),
 )
 
 

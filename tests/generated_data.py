@@ -38,7 +38,13 @@ def random_blocks(generator: np.random.Generator, values: np.ndarray, size: tupl
 
 
 def write_dataset(
-    dataset: dict, root: Path, num_classes: int, count: int = 3, size=(96, 128), draw=random_blocks
+    dataset: dict,
+    root: Path,
+    num_classes: int,
+    count: int = 3,
+    size=(96, 128),
+    draw=random_blocks,
+    seed: int = 0,
 ):
     """Write ``count`` pictures and label maps where a data set's config looks for them.
 
@@ -51,8 +57,9 @@ def write_dataset(
         size: (height, width).
         draw: given a generator, the values of the classes and last the ignored one, and the size,
             returns a picture (BGR) and its label map.
+        seed: another one gives other pictures.
     """
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for member in members(dataset):
         first = FIRST.get(member['type'], 0)
         ignored = IGNORED.get(member['type'], 255)

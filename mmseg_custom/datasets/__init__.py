@@ -1,7 +1,7 @@
 """Data sets."""
 
 from mmseg_custom import registry  # noqa: F401  (mends mmcv before mmseg is imported)
-from mmseg_custom.datasets import transforms
+from mmseg_custom.datasets import inspection, transforms
 from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.class_folder import ClassFolderDataset
@@ -36,6 +36,7 @@ __all__ = [
     'folder_metainfo',
     'fuse',
     'generate_quickstart_dataset',
+    'inspection',
     'read_dataset_yaml',
     'transforms',
 ]

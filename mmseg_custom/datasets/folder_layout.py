@@ -128,7 +128,7 @@ class FolderLayout:
         begin = f"no pictures of the split '{split}': {expected} does not exist"
         yaml_path = self.root / YAML_NAME
         share = f"write 'val_share: 0.1' in {yaml_path} to set a tenth of the pictures aside as val"
-        splits = self._splits_there()
+        splits = self.splits_there()
         near = next((name for name in OTHER_SPLIT_NAMES.get(split, ()) if name in splits), None)
         flat = self._existing(IMAGE_DIRS, folder, (FLAT,))
         if near:
@@ -154,7 +154,7 @@ class FolderLayout:
             )
         return f'{begin}; {self.root} has the splits {", ".join(splits)}; {fix}'
 
-    def _splits_there(self) -> list[str]:
+    def splits_there(self) -> list[str]:
         """Names of the splits that have a folder of pictures or a list."""
         bases = [self.root, *(self.root / name for name in IMAGE_DIRS)]
         if self.images:

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmseg_custom.engine.config_text import ReadableConfig
+from mmseg_custom.engine.data_check import DEPTH_KEY, TOLERANCE_KEY
 from mmseg_custom.engine.switches import SWITCHES
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import SCOPE
@@ -319,6 +320,8 @@ def _runner_arguments() -> set[str]:
     from mmengine.runner import Runner
 
     extra = {
+        DEPTH_KEY,
+        TOLERANCE_KEY,
         'compile',
         'fuse_pipeline',
         'max_epochs',

@@ -11,6 +11,7 @@ from mmseg_custom.engine.band_count import fit_bands
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import LOADERS, fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
+from mmseg_custom.engine.data_check import check_data
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.engine.switches import add_hook, apply_switches
@@ -130,6 +131,7 @@ def train(
     runner = build_runner(config)
     runner.overwrite = overwrite and not config.resume
     with explained(runner):
+        check_data(runner)
         runner.train()
     return runner
 

@@ -141,9 +141,9 @@ def make_data(folder: Path) -> None:
         for loader in LOADERS:
             write_dataset(config[loader].dataset, folder / config.data_root, num_classes, count=2)
     own = folder / 'data/my_folder'
-    for split in ('train', 'val', 'test'):
+    for seed, split in enumerate(('train', 'val', 'test')):
         dataset = {'type': 'FolderDataset', 'split': split}
-        write_dataset(dataset, own, len(CLASSES), count=2, size=(64, 96))
+        write_dataset(dataset, own, len(CLASSES), count=2, size=(64, 96), seed=seed)
     (own / 'dataset.yaml').write_text(f'classes: [{", ".join(CLASSES)}]\n')
     write_bands(folder / 'my_bands', {'train': 2, 'val': 2})
     (folder / 'my_pictures').mkdir()

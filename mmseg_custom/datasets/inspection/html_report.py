@@ -1,0 +1,143 @@
+"""The inspection as one HTML file: findings, classes, a few samples with their labels."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import cv2
+import numpy as np
+
+from mmseg_custom.datasets.inspection.findings import Finding, is_invalid
+from mmseg_custom.datasets.inspection.masks import has_mask, read_class_map
+from mmseg_custom.datasets.inspection.summary import (
+    class_groups,
+    describe,
+    verdict,
+    weights_option,
+)
+from mmseg_custom.datasets.inspection.totals import Split, Totals
+from mmseg_custom.visualization.panels import draw_overlay
+
+SAMPLES_SHOWN = 6
+LONGEST_SIDE = 480
+JPEG_QUALITY = 85
+STYLE = """
+body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums }
+.error { border-left: 6px solid #c0392b } .warning { border-left: 6px solid #d68910 }
+.finding { padding: .2em 1em; margin: .8em 0; overflow-wrap: anywhere }
+code { background: #f2f2f2; padding: .1em .3em }
+.bar { height: .9em; min-width: 1px; outline: 1px solid #888 } td.bars { width: 40% }
+figure { display: inline-block; margin: .5em; vertical-align: top } figure img { max-width: 520px }
+figcaption { font-size: 12px; max-width: 520px; overflow-wrap: anywhere }
+"""
+
+
+def render(title: str, splits: Sequence[Split], findings: Sequence[Finding]) -> str:
+    """The report.
+
+    Args:
+        title: what was inspected.
+        splits: inspected.
+        findings: about them.
+    """
+    return '\n'.join(
+        [
+            '<!DOCTYPE html>',
+            f'<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>',
+            f'<style>{STYLE}</style></head><body>',
+            f'<h1>{_text(title)}</h1>',
+            f'<p><strong>{_text(verdict(findings))}</strong></p>',
+            *(_finding(finding) for finding in findings),
+            *(f'<p>{_text(describe(split))}</p>' for split in splits),
+            *(line for group in class_groups(splits) for line in _histogram(group)),
+            *(line for split in splits if split.dataset for line in _samples(split)),
+            '</body></html>',
+            '',
+        ]
+    )
+
+
+def _text(text: object) -> str:
+    # Names of files may hold bytes that are no UTF-8.
+    return escape(str(text).encode('utf-8', 'replace').decode())
+
+
+def _finding(finding: Finding) -> str:
+    fix = f'<br>fix: <code>{_text(finding.fix)}</code>' if finding.fix else ''
+    return (
+        f'<div class="finding {finding.level}">{finding.level}: {_text(finding.split)}: '
+        f'{_text(finding.text)}{fix}</div>'
+    )
+
+
+def _histogram(splits: Sequence[Split]) -> Iterator[str]:
+    """One table per split: pixels of each class, with a bar as long as its share."""
+    palette = splits[0].dataset.metainfo['palette']
+    for split in splits:
+        totals = Totals.of(split.samples, len(split.classes))
+        yield f'<h2>Classes in {_text(split.name)}</h2><table>'
+        yield '<tr><th></th><th>class</th><th>images</th><th>pixels</th><th>share</th></tr>'
+        shares = totals.pixels / max(1, totals.pixels.sum())
+        for index, name in enumerate(split.classes):
+            colour = '#{:02x}{:02x}{:02x}'.format(*palette[index])
+            width = 100 * shares[index] / max(shares.max(), 1e-12)
+            yield (
+                f'<tr><td class="number">{index}</td><td>{_text(name)}</td>'
+                f'<td class="number">{totals.masks[index]}</td>'
+                f'<td class="number">{totals.pixels[index]}</td>'
+                f'<td class="bars"><div class="bar" style="width:{width:.1f}%;'
+                f'background:{colour}" title="{100 * shares[index]:.2f} %"></div></td></tr>'
+            )
+        yield '</table>'
+        if split.name.startswith('train') and totals.pixels.any():
+            yield f'<p>class weights: <code>{_text(weights_option(totals.weights()))}</code></p>'
+
+
+def _samples(split: Split) -> Iterator[str]:
+    """Pictures with their labels, spread over the split; bad ones are left out."""
+    good = [
+        index
+        for index, facts in enumerate(split.samples)
+        if not is_invalid(facts) and facts.image is not None
+    ]
+    if not good:
+        return
+    yield f'<h2>Samples of {_text(split.name)}</h2>'
+    count = min(SAMPLES_SHOWN, len(good))
+    for number in range(count):
+        sample = split.dataset.get_data_info(good[number * len(good) // count])
+        picture = _overlay(split, sample)
+        if picture is not None:
+            yield (
+                f'<figure><img alt="" src="data:image/jpeg;base64,{_jpeg(picture)}">'
+                f'<figcaption>{_text(sample["img_path"])}</figcaption></figure>'
+            )
+
+
+def _overlay(split: Split, sample: dict) -> np.ndarray | None:
+    """The image with its labels and their legend, RGB uint8 (H, W, 3); None if not 8-bit."""
+    content = np.fromfile(sample['img_path'], np.uint8)
+    flag = cv2.IMREAD_COLOR
+    if split.rules.ignore_orientation:
+        flag |= cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(content, flag)
+    if image is None:
+        return None
+    image = np.ascontiguousarray(image[..., ::-1])
+    height, width = image.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if not has_mask(sample):
+        return small
+    labels = read_class_map(sample, split.rules.num_classes, (width, height))
+    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    return draw_overlay(small, labels, split.classes, split.dataset.metainfo['palette'])
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, encoded = cv2.imencode('.jpg', picture[..., ::-1], quality)
+    return base64.b64encode(encoded.tobytes()).decode()
