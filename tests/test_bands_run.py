@@ -12,12 +12,13 @@ import yaml
 from config_leaves import CONFIG_DIR, make_thin
 from generated_bands import write_bands
 from PIL import Image
+from single_prediction import predict_image
 from tool_modules import load_tool
 
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.launch import test as run_test
 from mmseg_custom.engine.launch import train
-from mmseg_custom.inference.predictor import load_model, picture_of, predict_image, read_image
+from mmseg_custom.inference.predictor import load_model, picture_of, read_image
 
 THIN = 'model.backbone.num_layers=[1,1,1,1]'
 TEST_SIZE = 'test_dataloader.dataset.pipeline.1.scale=(64,64)'

@@ -1,4 +1,4 @@
-"""Build a trained segmentor and predict the class map of a picture.
+"""Build a trained segmentor, read pictures, and prepare them as its test pipeline does.
 
 Class names and colours come from the checkpoint that was trained with them; they are never guessed
 from the number of classes.
@@ -141,32 +141,6 @@ def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
 def picture_of(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Return what :func:`read_image` read as a picture to look at, RGB uint8 (H, W, 3)."""
     return _built_loader(model.cfg).to_rgb(image) if _takes_bands(model.cfg) else image
-
-
-@torch.inference_mode()
-def predict_image(model: torch.nn.Module, image: str | os.PathLike | np.ndarray) -> np.ndarray:
-    """Predict the class of every pixel.
-
-    Args:
-        model: from :func:`load_model`. Its config's test pipeline prepares the picture.
-        image: path of a picture, or an array as :func:`read_image` returns.
-
-    Returns:
-        Class indices 0..K-1 with the picture's size, (H, W), uint8 (int64 for more than 256
-        classes).
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the picture cannot be read, or the array is no RGB picture.
-    """
-    if not isinstance(image, np.ndarray):
-        image = read_image(model, image)
-    with in_scope(model.cfg):
-        packed = array_pipeline(model.cfg)({'img': pipeline_input(model, image)})
-    batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
-    prediction = model.test_step(batch)[0].pred_sem_seg.data
-    dtype = torch.uint8 if len(model.dataset_meta['classes']) <= 256 else torch.int64
-    return prediction.squeeze(0).to(dtype).cpu().numpy()
 
 
 def array_pipeline(config: Config, tta: bool = False) -> Compose:

@@ -6,9 +6,10 @@ import torch
 from generated_weights import segformer
 from mmengine.config import Config
 from reference_networks import randomised
+from single_prediction import predict_image
 
 from mmseg_custom.checkpoints.image_processor import read_processor, to_pipeline
-from mmseg_custom.inference.predictor import load_model, predict_image
+from mmseg_custom.inference.predictor import load_model
 
 transformers = pytest.importorskip('transformers')
 NAMES = ('wall', 'sky', 'tree', 'road', 'bed')

@@ -9,12 +9,13 @@ import pytest
 import torch
 from config_leaves import CONFIG_DIR, composed, make_thin
 from mmengine.config import Config
+from single_prediction import predict_image
 
 from mmseg_custom.engine import launch
 from mmseg_custom.engine.class_count import fit_class_count, heads
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.task import fit_task
-from mmseg_custom.inference.predictor import load_model, predict_image
+from mmseg_custom.inference.predictor import load_model
 
 SEGFORMER = CONFIG_DIR / 'segformer/segformer_mit-b0_folder.py'
 MASK = CONFIG_DIR / 'segmenter/segmenter_vit-t_mask_folder.py'

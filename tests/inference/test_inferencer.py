@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from single_prediction import predict_image
 
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.prediction import RegionOptions
-from mmseg_custom.inference.predictor import predict_image
 
 
 @pytest.fixture(scope='module')

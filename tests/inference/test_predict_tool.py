@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from PIL import Image
+from single_prediction import predict_image
 from tool_modules import load_tool
 
 from mmseg_custom import cli
-from mmseg_custom.inference.predictor import load_model, predict_image
+from mmseg_custom.inference.predictor import load_model
 
 
 @pytest.fixture(scope='module')

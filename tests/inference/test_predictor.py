@@ -3,11 +3,12 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from PIL import Image
+from single_prediction import predict_image
 from torch.nn import functional
 
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.config import load_config
-from mmseg_custom.inference.predictor import choose_device, load_model, predict_image, read_image
+from mmseg_custom.inference.predictor import choose_device, load_model, read_image
 
 CLASSES = ('sky', 'road', 'tree', 'car')
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from single_prediction import predict_image
 
 from mmseg_custom.inference.georeference import read_georeference
-from mmseg_custom.inference.predictor import load_model, predict_image
+from mmseg_custom.inference.predictor import load_model
 from mmseg_custom.inference.tiled_tiff import TiffRows, write_class_map
 from mmseg_custom.inference.tiles import predict_bands
 
