@@ -44,6 +44,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 test-slow: $(STAMP)
+	$(BIN)/$(PIP_INSTALL) -e ".[ray]"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
 
 # Minutes: trainings are killed and damaged, resumed, and compared; see docs/reliability.md.

@@ -28,6 +28,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add('--tile', type=int, help='side of tiles, for TIFF files larger than the memory')
     add('--overlap', type=int, default=64, help='of tiles, in pixels; default 64')
     add('--max-memory', type=float, default=2.0, help='GiB over the model with --tile; default 2')
+    add('--engine', choices=['here', 'ray'], default='here', help='ray: a cluster, resumable')
+    add('--workers', type=int, default=2, help='of --engine ray; default 2')
     add('--amp', action='store_true', help='half precision')
     add('--tta', action='store_true', help='test-time augmentation')
     add('--overwrite', action='store_true', help='replace files that exist')
@@ -38,37 +40,32 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Predict as the command line says."""
     args = parse_arguments(argv)
-    if not 0 <= args.opacity <= 1:
-        raise ValueError(f'--opacity {args.opacity}: expected 0 (picture) to 1 (classes only)')
     from mmseg_custom.host_memory import keep_freed_memory
-    from mmseg_custom.inference import prediction_files as files
-    from mmseg_custom.inference.inferencer import Inferencer
+    from mmseg_custom.inference.bulk import predict_source
     from mmseg_custom.inference.prediction import RegionOptions
-    from mmseg_custom.inference.prediction_report import report_results
-    from mmseg_custom.writing import check_writable
+    from mmseg_custom.inference.prediction_files import Tiling
 
     keep_freed_memory()
-    kinds = ['mask'] if args.tile else [kind for kind in args.save.split(',') if kind]
-    jobs = files.plan_jobs(args.source, args.out_dir, kinds, args.overwrite, bool(args.tile))
-    report = []
-    inferencer = Inferencer(
-        *(args.model, args.weights, args.device),
+    kinds = [kind for kind in args.save.split(',') if kind]
+    options = dict(
+        model=args.model,
+        weights=args.weights,
+        device=args.device,
         batch_size=args.batch_size,
         half=args.amp,
         tta=args.tta,
         probs='probs' in kinds,
         regions=RegionOptions(args.whole_classes, args.min_area),
         cfg_options=args.cfg_options,
-        show=report.append,
     )
-    check_writable(args.out_dir, '--out-dir')
-    print(*report, file=sys.stderr)
-    if args.tile:
-        tiling = files.Tiling(args.tile, args.overlap, args.max_memory)
-        results = files.predict_large_files(inferencer, jobs, tiling)
-    else:
-        results = files.predict_files(inferencer, jobs, args.out_dir, args.opacity)
-    if report_results(results, len(jobs), inferencer, args.out_dir):
+    num_left_out = predict_source(
+        *(args.source, args.out_dir, kinds, options),
+        opacity=args.opacity,
+        overwrite=args.overwrite,
+        tiling=Tiling(args.tile, args.overlap, args.max_memory) if args.tile else None,
+        num_ray_workers=args.workers if args.engine == 'ray' else 0,
+    )
+    if num_left_out:
         sys.exit(1)
 
 

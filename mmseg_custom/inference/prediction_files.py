@@ -150,7 +150,10 @@ def _list_pictures(source: Path, out_dir: Path) -> tuple[list[Path], Path]:
 
 
 def predict_files(
-    inferencer: Inferencer, jobs: Sequence[Job], out_dir: str | os.PathLike, opacity: float = 0.5
+    inferencer: Inferencer,
+    jobs: Sequence[Job],
+    out_dir: str | os.PathLike | None,
+    opacity: float = 0.5,
 ) -> Iterator[Result]:
     """Predict the pictures, write their files in threads, and yield what became of each.
 
@@ -160,7 +163,7 @@ def predict_files(
     Args:
         inferencer: predicts; with ``probs`` where they are to be written.
         jobs: from :func:`plan_jobs`.
-        out_dir: for the files of all regions.
+        out_dir: for the files of the regions of all pictures; None writes those of each alone.
         opacity: weight of the class colours in the overlay, 0..1.
 
     Raises:
@@ -171,7 +174,8 @@ def predict_files(
         return
     by_image = {str(job.image): job for job in jobs}
     failed: deque[Result] = deque()
-    regions = RegionSummary(Path(out_dir)) if any('regions' in job.files for job in jobs) else None
+    summed = out_dir is not None and any('regions' in job.files for job in jobs)
+    regions = RegionSummary(Path(out_dir)) if summed else None
     lock = threading.Lock()
     inferencer.seconds['write'] = 0.0
 

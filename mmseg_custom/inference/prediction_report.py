@@ -59,11 +59,11 @@ def describe(result: Result, classes: tuple[str, ...], count: int = 3) -> str:
 
 def summary(num_pictures: int, seconds: float, inferencer: Inferencer) -> str:
     """One line: pictures, milliseconds of each stage, pictures per second of model and whole."""
+    speed = f'{num_pictures} pictures: {num_pictures / seconds:.2f} images/s end to end'
+    if not inferencer.seconds['predict']:  # others predicted
+        return speed
     stages = ', '.join(
         f'{stage} {1000 * spent / num_pictures:.1f}' for stage, spent in inferencer.seconds.items()
     )
-    model = num_pictures / max(inferencer.seconds['predict'], 1e-9)
-    return (
-        f'{num_pictures} pictures: {num_pictures / seconds:.2f} images/s end to end, '
-        f'{model:.2f} model only; ms per picture (stages overlap): {stages}'
-    )
+    model = num_pictures / inferencer.seconds['predict']
+    return f'{speed}, {model:.2f} model only; ms per picture (stages overlap): {stages}'

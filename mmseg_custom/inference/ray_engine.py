@@ -1,0 +1,137 @@
+"""Predict a long list of pictures on the machines of a Ray cluster, and go on after a crash.
+
+Ray Data hands blocks of jobs to actors, each of which holds the model, and starts another one where
+one dies. A manifest, one JSON line for each picture that is done, lies in the output folder.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_custom.inference.inferencer import Inferencer
+from mmseg_custom.inference.prediction_files import Job, Result, predict_files
+from mmseg_custom.messages import import_extra
+
+MANIFEST = 'manifest.jsonl'
+# Pictures that a worker is given at once: what is done again when it dies.
+BLOCK = 16
+
+
+def read_manifest(out_dir: str | os.PathLike) -> dict[str, dict]:
+    """What is done, by the path of the picture; a line that a crash cut off is left out."""
+    path, done = Path(out_dir, MANIFEST), {}
+    for line in path.read_text(encoding='utf-8').splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        done[entry['image']] = entry
+    return done
+
+
+def remaining_jobs(jobs: Sequence[Job], out_dir: str | os.PathLike) -> list[Job]:
+    """The jobs that are not in the manifest, or whose files or picture are not those of then."""
+    done = read_manifest(out_dir)
+
+    def is_done(job: Job) -> bool:
+        entry = done.get(str(job.image))
+        return entry is not None and entry['state'] == _state(job)
+
+    return [job for job in jobs if not is_done(job)]
+
+
+def _state(job: Job) -> list | None:
+    """Size and time of change of the picture; None where a file of the job is missing."""
+    if not all(path.is_file() for path in job.files.values()):
+        return None
+    found = job.image.stat()
+    return [found.st_size, found.st_mtime_ns, sorted(job.files)]
+
+
+def predict_on_ray(
+    options: dict,
+    jobs: Sequence[Job],
+    out_dir: str | os.PathLike,
+    num_workers: int,
+    opacity: float = 0.5,
+) -> Iterator[Result]:
+    """Predict on a Ray cluster: the one of ``RAY_ADDRESS``, else one of this machine.
+
+    Args:
+        options: arguments of :class:`~mmseg_custom.inference.inferencer.Inferencer`; paths have to
+            be the same on all machines.
+        jobs: from :func:`remaining_jobs`.
+        out_dir: where the manifest lies.
+        num_workers: actors with a model each; one GPU each where the cluster has some.
+        opacity: weight of the class colours, 0..1.
+
+    Yields:
+        Results as they come, each noted in the manifest first.
+
+    Raises:
+        ImportError: Ray is not installed.
+    """
+    ray = import_extra('ray', 'ray')
+    data = import_extra('ray.data', 'ray')
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+    data.DataContext.get_current().enable_progress_bars = False
+    rows = [{'image': str(job.image), 'files': json.dumps(job.files, default=str)} for job in jobs]
+    num_gpus = 1 if ray.cluster_resources().get('GPU') else 0
+    results = data.from_items(rows).map_batches(
+        Worker,
+        fn_constructor_kwargs=dict(options=options, opacity=opacity),
+        batch_size=BLOCK,
+        concurrency=num_workers,
+        num_gpus=num_gpus,
+        # What is not a worker's fault is told by its results.
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    Path(out_dir).mkdir(parents=True, exist_ok=True)
+    by_image = {str(job.image): job for job in jobs}
+    with open(Path(out_dir, MANIFEST), 'a', encoding='utf-8') as manifest:
+        for row in results.iter_rows():
+            result = _from_row(row)
+            if result.error is None:
+                entry = {'image': row['image'], 'state': _state(by_image[row['image']])}
+                manifest.write(json.dumps(entry) + '\n')
+                manifest.flush()
+            yield result
+
+
+class Worker:
+    """A model that predicts blocks of jobs; what Ray's actors run."""
+
+    def __init__(self, options: dict, opacity: float) -> None:
+        self.inferencer, self.opacity = Inferencer(**options), opacity
+
+    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, list]:
+        """Predict the pictures of a block."""
+        jobs = [
+            Job(Path(image), {kind: Path(path) for kind, path in json.loads(files).items()})
+            for image, files in zip(block['image'], block['files'])
+        ]
+        rows = [_to_row(one) for one in predict_files(self.inferencer, jobs, None, self.opacity)]
+        return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def _to_row(result: Result) -> dict:
+    row = dataclasses.asdict(result)
+    shares = None if result.shares is None else result.shares.tolist()
+    return {
+        'image': str(result.image),
+        'result': json.dumps({**row, 'shares': shares}, default=str),
+    }
+
+
+def _from_row(row: dict) -> Result:
+    found = json.loads(row['result'])
+    found['shares'] = None if found['shares'] is None else np.array(found['shares'])
+    found['image'] = Path(found['image'])
+    found['files'] = {kind: Path(path) for kind, path in found['files'].items()}
+    return Result(**found)

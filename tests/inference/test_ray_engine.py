@@ -1,0 +1,80 @@
+"""Two local workers of a real Ray cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from single_prediction import predict_image
+
+from mmseg_custom.inference.predictor import load_model
+from mmseg_custom.inference.ray_engine import MANIFEST, read_manifest
+
+ROOT = Path(__file__).parents[2]
+COUNT = 60
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(COUNT):
+        picture = generator.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f'{number:03d}.png')
+    (folder / 'broken.jpg').write_text('no picture')
+    return folder
+
+
+def test_a_manifest_that_was_cut_off(tmp_path):
+    assert read_manifest(tmp_path) == {}
+    whole = json.dumps({'image': 'a.png', 'state': [1, 2, ['mask']]})
+    (tmp_path / MANIFEST).write_text(f'{whole}\n{whole[:20]}')
+    assert [*read_manifest(tmp_path)] == ['a.png']
+
+
+@pytest.mark.slow
+def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
+    config_path, checkpoint_path, folder, tmp_path
+):
+    pytest.importorskip('ray')
+    out = tmp_path / 'out'
+    call = [sys.executable, ROOT / 'tools/predict.py', config_path, checkpoint_path, folder]
+    call += ['--out-dir', out, '--save', 'mask', '--device', 'cpu', '--engine', 'ray']
+    run = subprocess.Popen([*map(str, call)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 240
+    while len(read_manifest(out)) < 5 and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed = kill_a_worker()
+    text, errors = (stream.decode() for stream in run.communicate(timeout=280))
+    assert run.returncode == 1, errors
+    assert '1 of 61 pictures were left out:' in errors and 'broken.jpg (10 bytes)' in errors
+    assert killed and f'{COUNT} pictures: ' in text
+    model = load_model(config_path, checkpoint_path, 'cpu')
+    for number in range(0, COUNT, 7):
+        expected = predict_image(model, folder / f'{number:03d}.png')
+        found = np.asarray(Image.open(out / f'{number:03d}_classes.png'))
+        np.testing.assert_array_equal(found, expected)
+
+    lines = (out / MANIFEST).read_text().splitlines()
+    assert len(lines) == COUNT
+    (out / MANIFEST).write_text('\n'.join(lines[:-3]) + '\n')
+    kept = {path: path.stat().st_mtime_ns for path in out.glob('*.png')}
+    again = subprocess.run([*map(str, call)], capture_output=True, text=True, timeout=280)
+    assert f'{COUNT - 3} of 61 pictures are done already' in again.stdout
+    changed = [path for path, before in kept.items() if path.stat().st_mtime_ns != before]
+    assert len(changed) == 3 and len(read_manifest(out)) == COUNT
+
+
+def kill_a_worker() -> bool:
+    """Kill one of Ray's actors that hold a model."""
+    found = subprocess.run(['pgrep', '-f', r'ray::.*Worker'], capture_output=True, text=True)
+    for number in found.stdout.split()[:1]:
+        os.kill(int(number), signal.SIGKILL)
+    return bool(found.stdout.split())
