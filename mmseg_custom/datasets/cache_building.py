@@ -1,5 +1,6 @@
 """Filling the cache of decoded pictures before a training starts."""
 
+import itertools
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
+from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.registry import DATASETS
 
 LOCK_NAME = 'building.lock'
@@ -35,7 +37,8 @@ def CachedDataset(dataset, folder: str):
     """Build a data set whose pictures and labels are read from a cache, which is filled first.
 
     The transforms at the start of its pipeline whose names begin with ``Load`` are those whose
-    results are kept; data sets inside wrappers each get theirs.
+    results are kept, in the classes of the ``ConcatDataset`` around it; data sets inside wrappers
+    each get theirs.
 
     Args:
         dataset: a data set or the config of one.
@@ -54,21 +57,22 @@ def CachedDataset(dataset, folder: str):
         dataset.full_init()
     for source in data_sources(dataset):
         steps = source.pipeline.transforms
-        number = next(
-            (i for i, step in enumerate(steps) if not type(step).__name__.startswith('Load')),
-            len(steps),
-        )
-        if not number:
-            first = type(steps[0]).__name__ if steps else 'nothing'
+        loading = [*itertools.takewhile(_is_loading, steps)]
+        if all(isinstance(step, RemapClasses) for step in loading):
+            first = type(steps[len(loading)]).__name__ if steps[len(loading) :] else 'nothing'
             raise ValueError(
                 f'cache_images: the training pipeline begins with {first}; expected '
                 'LoadImageFromFile, or leave cache_images out'
             )
         keys = {key for index in range(len(source)) for key in source.get_data_info(index)}
-        cached = CachedLoading(folder, steps[:number], sorted(keys))
+        cached = CachedLoading(folder, loading, sorted(keys))
         build_cache(source, cached)
-        source.pipeline.transforms = [cached, *steps[number:]]
+        source.pipeline.transforms = [cached, *steps[len(loading) :]]
     return dataset
+
+
+def _is_loading(step) -> bool:
+    return type(step).__name__.startswith('Load') or isinstance(step, RemapClasses)
 
 
 def data_sources(dataset) -> Iterator:
