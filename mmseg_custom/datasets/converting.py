@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmseg_custom.cores import usable_cores
 from mmseg_custom.writing import check_writable, write_atomically
 
 LEDGER_NAME = '.converted.jsonl'
@@ -127,7 +128,7 @@ def convert_files(
     if todo:
         ledger.plan(todo)
         with ledger.opened(), _bar(len(todo)) as advance:
-            for job, stamp, failure in _run(todo, function, workers or available_cores()):
+            for job, stamp, failure in _run(todo, function, workers or usable_cores()):
                 if failure is None:
                     ledger.add(job, stamp)
                     result.written += 1
@@ -257,11 +258,6 @@ def _bar(total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task('', total=total)
         yield lambda: progress.advance(task)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def read_picture(path: Path, mode: str) -> np.ndarray:
