@@ -359,5 +359,7 @@ def read_list(path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'no list {path}; expected one name per line, get it')
+        raise FileNotFoundError(
+            f'no list {path}; expected one name per line, unpack the archive of the data set again'
+        )
     return path.read_text(encoding='utf-8').split()
