@@ -85,7 +85,9 @@ class CachedLoading(BaseTransform):
         results = {k: copy.copy(v) if isinstance(v, list | dict) else v for k, v in sample.items()}
         for transform in self.transforms:
             results = transform(results)
-        return states, {k: v for k, v in results.items() if _differs(v, k, sample)}
+        # A reader of labels has done its work.
+        added = ((k, v) for k, v in results.items() if not callable(v))
+        return states, {k: v for k, v in added if _differs(v, k, sample)}
 
     def _sample(self, results: dict) -> dict:
         """What the data set gave, in the order of the keys."""

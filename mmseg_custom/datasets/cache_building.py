@@ -1,5 +1,6 @@
 """Filling the cache of decoded pictures before a training starts."""
 
+import itertools
 import logging
 import os
 import shutil
@@ -14,7 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
+from mmseg_custom.cores import usable_cores
 from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
+from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.registry import DATASETS
 
 LOCK_NAME = 'building.lock'
@@ -35,7 +38,8 @@ def CachedDataset(dataset, folder: str):
     """Build a data set whose pictures and labels are read from a cache, which is filled first.
 
     The transforms at the start of its pipeline whose names begin with ``Load`` are those whose
-    results are kept; data sets inside wrappers each get theirs.
+    results are kept, in the classes of the ``ConcatDataset`` around it; data sets inside wrappers
+    each get theirs.
 
     Args:
         dataset: a data set or the config of one.
@@ -54,21 +58,22 @@ def CachedDataset(dataset, folder: str):
         dataset.full_init()
     for source in data_sources(dataset):
         steps = source.pipeline.transforms
-        number = next(
-            (i for i, step in enumerate(steps) if not type(step).__name__.startswith('Load')),
-            len(steps),
-        )
-        if not number:
-            first = type(steps[0]).__name__ if steps else 'nothing'
+        loading = [*itertools.takewhile(_is_loading, steps)]
+        if all(isinstance(step, RemapClasses) for step in loading):
+            first = type(steps[len(loading)]).__name__ if steps[len(loading) :] else 'nothing'
             raise ValueError(
                 f'cache_images: the training pipeline begins with {first}; expected '
                 'LoadImageFromFile, or leave cache_images out'
             )
         keys = {key for index in range(len(source)) for key in source.get_data_info(index)}
-        cached = CachedLoading(folder, steps[:number], sorted(keys))
+        cached = CachedLoading(folder, loading, sorted(keys))
         build_cache(source, cached)
-        source.pipeline.transforms = [cached, *steps[number:]]
+        source.pipeline.transforms = [cached, *steps[len(loading) :]]
     return dataset
+
+
+def _is_loading(step) -> bool:
+    return type(step).__name__.startswith('Load') or isinstance(step, RemapClasses)
 
 
 def data_sources(dataset) -> Iterator:
@@ -104,7 +109,7 @@ def build_cache(source, cached: CachedLoading, num_workers: int | None = None) -
                 # Another process may have stored them meanwhile.
                 missing = _missing(source, cached)
                 if missing:
-                    _store(source, cached, missing, num_workers or _num_cores())
+                    _store(source, cached, missing, num_workers or usable_cores())
     except NoRoomError:
         raise
     except OSError as error:
@@ -194,10 +199,6 @@ def _check_room(folder: Path, number: int, mean_bytes: float) -> None:
             f'the cache {folder} needs {needed / 1e9:.1f} GB more for {number} pictures of '
             f'{mean_bytes / 1e6:.2f} MB, but its disk has {free / 1e9:.1f} GB left; {OTHER_DISK}'
         )
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _stored_sizes(source, cached: CachedLoading) -> list[int]:

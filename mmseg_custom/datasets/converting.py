@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmseg_custom.cores import usable_cores
 from mmseg_custom.writing import check_writable, write_atomically
 
 LEDGER_NAME = '.converted.jsonl'
@@ -127,7 +128,7 @@ def convert_files(
     if todo:
         ledger.plan(todo)
         with ledger.opened(), _bar(len(todo)) as advance:
-            for job, stamp, failure in _run(todo, function, workers or available_cores()):
+            for job, stamp, failure in _run(todo, function, workers or usable_cores()):
                 if failure is None:
                     ledger.add(job, stamp)
                     result.written += 1
@@ -259,11 +260,6 @@ def _bar(total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
 def read_picture(path: Path, mode: str) -> np.ndarray:
     """Read a picture in a mode of Pillow: 'RGB' (H, W, 3) or 'L' and 'P' (H, W), uint8.
 
@@ -363,5 +359,7 @@ def read_list(path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'no list {path}; expected one name per line, get it')
+        raise FileNotFoundError(
+            f'no list {path}; expected one name per line, unpack the archive of the data set again'
+        )
     return path.read_text(encoding='utf-8').split()

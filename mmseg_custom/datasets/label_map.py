@@ -131,13 +131,18 @@ class LabelMap:
         return mapped
 
     def lookup(self, raw: np.ndarray, palette: np.ndarray | None = None) -> np.ndarray:
-        """Do what a call does, with 254 (``UNKNOWN``) in place of an error."""
+        """Do what a call does, with 254 (``UNKNOWN``) in place of an error; may return ``raw``."""
         if raw.ndim == 3:
             known = tuple((v * GREY, index) for v, index in self.values if v < 256)
             table = _table(1 << 24, known + self.colours)
             mapped = np.take(table, _packed(raw))
         elif raw.dtype == np.uint8:
-            mapped = cv2.LUT(raw, _table(256, self._single_channel_pairs(palette)))
+            pairs = self._single_channel_pairs(palette)
+            # A quarter of the time of a look-up: most files hold class indices and 255 already.
+            kept = _num_kept(pairs)
+            if kept and ((raw < kept) | (raw == IGNORE_INDEX)).all():
+                return raw
+            mapped = cv2.LUT(raw, _table(256, pairs))
         else:
             mapped = np.take(_table(1 << 16, self._single_channel_pairs(palette)), raw)
         return np.bitwise_xor(mapped, UNKNOWN, out=mapped)
@@ -205,6 +210,15 @@ def _table(size: int, pairs: Pairs) -> np.ndarray:
         if raw < size:
             table[raw] = index ^ UNKNOWN
     return table
+
+
+@lru_cache(maxsize=32)
+def _num_kept(pairs: Pairs) -> int:
+    """K where the values below K and 255, and no others, are named and stay as they are; else 0."""
+    named = dict(pairs)
+    number = len(named) - 1
+    kept = {**{value: value for value in range(number)}, IGNORE_INDEX: IGNORE_INDEX}
+    return number if named == kept else 0
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:

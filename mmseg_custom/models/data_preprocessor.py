@@ -31,13 +31,16 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
         ValueError: mean and std differ in length, or colours of other than 3 channels are to swap.
     """
 
-    takes_small_labels = True
-
     def __init__(
         self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None, **kwargs
     ) -> None:
         check_normalisation(mean, std, kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'))
         super().__init__(mean, std, **kwargs)
+
+    @property
+    def takes_small_labels(self) -> bool:
+        """Whether training label maps may come in 8 bits; batch augmentation is given 64."""
+        return self.batch_augments is None
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move to the device, normalise and stack.

@@ -192,7 +192,7 @@ def test_unknown_colours(tmp_path):
         tmp_path / 'rgb', tmp_path / 'masks', tmp_path / 'colours.json', workers=1
     )
     assert len(result.failures) == 1
-    said = f'{tmp_path}/rgb/a.png has the colour #070707 (2 pixels), and 1 other unknown ones'
+    said = f'{tmp_path}/rgb/a.png holds #070707 in 2 pixels, #090000 in 1 pixels; add them'
     assert result.failures[0].startswith(said)
 
 

@@ -35,6 +35,18 @@ def test_values_of_8_and_16_bits(label_map, dtype):
     np.testing.assert_array_equal(mapped, [[255, 0], [1, 1], [255, 0]])
 
 
+def test_files_of_indices_stay_as_they_are():
+    indices = LabelMap.of_indices('abc', None, False)
+    raw = np.array([[0, 1, 2, 255]], np.uint8)
+    assert indices(raw) is raw
+    assert indices.unknown(np.array([[0, 3, 254, 255]], np.uint8)) == {3: 1, 254: 1}
+    # What looks alike, but names another index for one of the values.
+    for labels in ({'a': 0, 'b': 1, 'c': 255}, {'a': 1, 'b': 0, 'ignore': 255}):
+        mapped = LabelMap.parse(labels)(np.array([[0, 1, 255, 255]], np.uint8))
+        expected = [[0, 1, 2, 2]] if 'c' in labels else [[1, 0, 255, 255]]
+        np.testing.assert_array_equal(mapped, expected)
+
+
 def test_values_above_255():
     label_map = LabelMap.parse({'road': 7000, 'car': [65535, 2]})
     np.testing.assert_array_equal(label_map(np.array([[7000, 65535, 2]], np.uint16)), [[0, 1, 1]])

@@ -13,6 +13,8 @@ from mmengine.registry import DefaultScope
 from processes import run_in_two
 from torch.utils.data import DataLoader
 
+from mmseg_custom.datasets.cache import CachedLoading
+from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.wrappers.class_balanced import repeat_factors
 from mmseg_custom.datasets.wrappers.class_pixels import CACHE_VARIABLE, ClassPixels, cache_folder
@@ -108,6 +110,21 @@ def test_each_member_is_read_as_it_means_its_labels(tmp_path):
 def read_nines(results: dict) -> np.ndarray:
     """Class 9 everywhere, as a reader of annotations that are no masks could say."""
     return np.full((4, 24), 9, np.uint8)
+
+
+def test_cached_labels_are_those_of_the_mixture(tmp_path):
+    members = [member(tmp_path, kind) for kind in (ADE, CAMVID, FOLDER)]
+    rows = []
+    for aliases in (ALIASES, {**ALIASES, 'pedestrian': None}):
+        plain, mixture = (mixed(members, aliases=aliases) for _ in range(2))
+        cached = CachedDataset(mixture, tmp_path / 'pictures')
+        for index, part in enumerate(cached.datasets):
+            assert [type(step) for step in part.pipeline.transforms] == [CachedLoading]
+            assert part.pipeline.transforms[0].is_stored(part.get_data_info(0))
+            rows.append(row(cached[index]))
+            assert rows[-1] == row(plain[index])
+            assert cached[index]['reduce_zero_label'] is plain[index]['reduce_zero_label']
+    assert rows[:3] != rows[3:]
 
 
 class ReadersDataset(CamVidDataset):

@@ -64,6 +64,15 @@ def test_other_training_batches_go_through_mmsegs():
     assert prepared['data_samples'][0].gt_edge_map.shape == (4, 6)
 
 
+def test_who_takes_labels_of_8_bits():
+    """Batch augmentation is a user's: it gets what mmseg gives it."""
+    assert SegDataPreProcessor(**NORMALISED, size=(8, 8)).takes_small_labels
+    augmented = SegDataPreProcessor(
+        **NORMALISED, size=(8, 8), batch_augments=lambda inputs, samples: (inputs, samples)
+    )
+    assert not augmented.takes_small_labels
+
+
 def test_pictures_that_do_not_fit_are_refused_as_by_mmseg():
     preprocessor = SegDataPreProcessor(**NORMALISED, size=(6, 6))
     with pytest.raises(RuntimeError, match='stack expects each tensor to be equal size'):

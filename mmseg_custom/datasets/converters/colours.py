@@ -15,7 +15,13 @@ from mmseg_custom.datasets.converting import (
     encode_png,
     read_picture,
 )
-from mmseg_custom.datasets.paired import IGNORE_INDEX
+from mmseg_custom.datasets.label_map import (
+    IGNORE_INDEX,
+    MAX_CLASSES,
+    UNKNOWN,
+    LabelMap,
+    describe_counts,
+)
 
 SUFFIXES = ('.png', '.bmp', '.tif', '.tiff', '.gif', '.ppm')
 IGNORE = 'ignore'
@@ -84,8 +90,8 @@ def read_colours(path: Path) -> dict[int, int]:
                     f'{path}: the colour #{code:06x} stands for two classes; expected one'
                 )
             table[code] = target
-    if index > IGNORE_INDEX:
-        raise ValueError(f'{path} has {index} classes; expected at most {IGNORE_INDEX}')
+    if index > MAX_CLASSES:
+        raise ValueError(f'{path} has {index} classes; expected at most {MAX_CLASSES}')
     return table
 
 
@@ -109,17 +115,12 @@ def to_indices(job: Job, table: dict[int, int]) -> list[bytes]:
     Raises:
         ValueError: it has a colour that is not in ``table``.
     """
-    path = job.sources[0]
-    codes, inverse, counts = np.unique(
-        read_picture(path, 'RGB') @ CODES, return_inverse=True, return_counts=True
-    )
-    unknown = [i for i, code in enumerate(codes.tolist()) if code not in table]
-    if unknown:
-        worst = max(unknown, key=lambda i: counts[i])
+    label_map = LabelMap((), (), tuple(table.items()))
+    rgb = read_picture(job.sources[0], 'RGB')
+    indices = label_map.lookup(rgb)
+    if (indices == UNKNOWN).any():
         raise ValueError(
-            f'{path} has the colour #{codes[worst]:06x} ({counts[worst]} pixels), and '
-            f'{len(unknown) - 1} other unknown ones; add them to the colours, under ignore if they '
-            'are no class'
+            f'{job.sources[0]} holds {describe_counts(label_map.unknown(rgb))}; add them to the '
+            'colours, under ignore if they are no class'
         )
-    indices = np.array([table[code] for code in codes.tolist()], np.uint8)
-    return [encode_png(indices[inverse].reshape(inverse.shape))]
+    return [encode_png(indices)]

@@ -1,7 +1,6 @@
 """Inspect the samples of data sets on all cores."""
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import cv2
 from mmengine.dataset import BaseDataset
 
+from mmseg_custom.cores import usable_cores
 from mmseg_custom.datasets.inspection.samples import Rules, SampleFacts, inspect_sample
 
 CHUNK = 16
@@ -82,11 +82,6 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _use_one_thread() -> None:
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def _inspect(samples: list[dict], rules: Rules) -> list[SampleFacts]:

@@ -133,9 +133,8 @@ class FusedAugmentation(BaseTransform):
 
     def _finish(self, image: np.ndarray) -> np.ndarray:
         """Distort, and lay out as ``planar`` says."""
-        image = np.ascontiguousarray(image)
         if self.photometric is None and not self.planar:
-            return image
+            return np.ascontiguousarray(image)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
         cv2.split(image, list(planes))
         if self.photometric is not None:

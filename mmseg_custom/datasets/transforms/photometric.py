@@ -69,7 +69,10 @@ def distort(planes: np.ndarray, distortion: Distortion) -> None:
     planes = planes.reshape(3, -1)
     if distortion.brightness is not None:
         # Levels are whole: cutting off the fraction of the sum is cutting off that of the summand.
-        cv2.add(planes, (math.floor(distortion.brightness),) * 4, dst=planes)
+        level = math.floor(distortion.brightness)
+        # OpenCV adds a negative number in 16 bits, six times slower than it subtracts in 8.
+        shift = cv2.add if level >= 0 else cv2.subtract
+        shift(planes, (abs(level),) * 4, dst=planes)
     if distortion.contrast is not None and distortion.contrast_first:
         scale_contrast(planes, distortion.contrast)
     if distortion.saturation is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
+from mmseg_custom.cores import usable_cores
 from mmseg_custom.datasets.class_balance import class_weights, count_labels, labels_only
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.writing import write_atomically
@@ -110,7 +111,7 @@ def _key(dataset, classes: tuple[str, ...]) -> str:
 
 
 def _count(dataset, num_classes: int) -> np.ndarray:
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = min(usable_cores(), MOST_PROCESSES)
     if len(dataset) < FEWEST_IN_PARALLEL or processes == 1:
         return _histograms(dataset, num_classes, range(len(dataset)))
     print_log(f'counting the classes of {len(dataset)} label maps, once', 'current')
