@@ -29,6 +29,8 @@ SUFFIX = '.sample'
 PARTIAL_SUFFIX = '.partial'
 # A sample's place in its data set, which says nothing about the sample.
 PLACE = 'sample_idx'
+# What has read the label; a mixture of data sets puts another one in its place.
+READER = 'mask_reader'
 
 
 class CachedLoading(BaseTransform):
@@ -85,6 +87,7 @@ class CachedLoading(BaseTransform):
         results = {k: copy.copy(v) if isinstance(v, list | dict) else v for k, v in sample.items()}
         for transform in self.transforms:
             results = transform(results)
+        results.pop(READER, None)
         return states, {k: v for k, v in results.items() if _differs(v, k, sample)}
 
     def _sample(self, results: dict) -> dict:

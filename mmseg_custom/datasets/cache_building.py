@@ -15,6 +15,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
+from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.registry import DATASETS
 
 LOCK_NAME = 'building.lock'
@@ -55,7 +56,7 @@ def CachedDataset(dataset, folder: str):
     for source in data_sources(dataset):
         steps = source.pipeline.transforms
         number = next(
-            (i for i, step in enumerate(steps) if not type(step).__name__.startswith('Load')),
+            (i for i, step in enumerate(steps) if not _is_loading(step)),
             len(steps),
         )
         if not number:
@@ -69,6 +70,11 @@ def CachedDataset(dataset, folder: str):
         build_cache(source, cached)
         source.pipeline.transforms = [cached, *steps[number:]]
     return dataset
+
+
+def _is_loading(step) -> bool:
+    # What a mixture puts before the loading transforms says how labels are read.
+    return isinstance(step, RemapClasses) or type(step).__name__.startswith('Load')
 
 
 def data_sources(dataset) -> Iterator:

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from processes import run_in_two
 from torch.utils.data import DataLoader
 
+from mmseg_custom.datasets.cache_building import CachedDataset
 from mmseg_custom.datasets.camvid import CamVidDataset
 from mmseg_custom.datasets.wrappers.class_balanced import repeat_factors
 from mmseg_custom.datasets.wrappers.class_pixels import CACHE_VARIABLE, ClassPixels, cache_folder
@@ -103,6 +104,21 @@ def test_each_member_is_read_as_it_means_its_labels(tmp_path):
     assert not any(info['reduce_zero_label'] or info['label_map'] for info in infos)
     background = mixed([member(tmp_path / 'b', ADE)], other='background')
     assert row(background[0]) == [255, 0, 0, 2, 1, 0]
+
+
+def test_a_mixture_is_cached_with_its_own_labels(tmp_path):
+    kinds = (ADE, CAMVID, FOLDER)
+    members = [member(tmp_path / 'data', kind) for kind in kinds]
+    wanted = [row(sample) for sample in mixed(members, aliases=ALIASES)]
+    cache = tmp_path / 'cache'
+    for aliases in (ALIASES, {**ALIASES, 'automobile': None}, ALIASES):
+        dataset = CachedDataset(mixed(members, aliases=aliases), cache)
+        rows = [row(sample) for sample in dataset]
+        assert (rows == wanted) == (aliases == ALIASES)
+        steps = [leaf.pipeline.transforms[0] for leaf in dataset.datasets]
+        assert all(
+            step.is_stored(leaf.get_data_info(0)) for step, leaf in zip(steps, dataset.datasets)
+        )
 
 
 def read_nines(results: dict) -> np.ndarray:
@@ -253,7 +269,9 @@ def test_rare_class(tmp_path):
     warm = DATASETS.build({**rare(tmp_path / 'b'), 'temperature': 100.0})
     drawn = [warm.draw()[0] for _ in range(200)]
     assert 60 < sum(drawn) < 140
-    with pytest.raises(ValueError, match='holds 2000 pixels of any class'):
+    with pytest.raises(
+        ValueError, match=r"holds 2000 pixels of any class, the most are \d+; .*min_pixels': \d+"
+    ):
         DATASETS.build({**rare(tmp_path / 'c'), 'min_pixels': 2000})
     with pytest.raises(ValueError, match='temperature=0'):
         DATASETS.build({**rare(tmp_path / 'd'), 'temperature': 0})
