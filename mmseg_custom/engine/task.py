@@ -36,8 +36,7 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     task = config.get('task')
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected 'semantic' or 'binary'")
-    if task == 'binary':
-        _tell_folders(config)
+    tell_folders(config)
     found = (config.get(loader) or {}).get('dataset')
     metainfo = dataset_metainfo(found) if found else {}
     if metainfo.get('task', task) != 'binary':
@@ -61,8 +60,10 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     _score_foreground(config)
 
 
-def _tell_folders(config: Config) -> None:
-    """Let each folder know the task: it may name the foreground only."""
+def tell_folders(config: Config) -> None:
+    """Let each folder know that ``task`` is ``binary``: it may name the foreground only."""
+    if config.get('task') != 'binary':
+        return
     for name in LOADERS:
         for dataset in _members((config.get(name) or {}).get('dataset')):
             if dataset['type'] in ('FolderDataset', f'{SCOPE}.FolderDataset'):

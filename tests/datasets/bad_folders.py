@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from PIL import Image
 
 SIZE = 32
@@ -255,6 +256,28 @@ def read_only_folder(root: Path) -> Expected:
     return 0, ['train: 3 images', 'verdict: ok']
 
 
+def binary_task(root: Path) -> Expected:
+    (root / 'dataset.yaml').write_text('classes: [thing]\ntask: binary\n')
+    every_mask(root, labels((0, 0, 0, 1)))
+    return 0, ['--cfg-options model.decode_head.foreground_prior=0.25', 'verdict: ok']
+
+
+def four_bands(root: Path) -> Expected:
+    for seed, path in enumerate([*root.glob('images/*/*.jpg')]):
+        bands = photograph(seed)[..., [0, 1, 2, 0]].astype(np.uint16)
+        options = dict(photometric='minisblack', planarconfig='contig')
+        tifffile.imwrite(path.with_suffix('.tif'), bands, **options)
+        path.unlink()
+    return 1, ['images are not 8-bit colours', 'a0.tif is a TIFF', 'bands: [red, green, blue, nir]']
+
+
+def four_named_bands(root: Path) -> Expected:
+    four_bands(root)
+    with (root / 'dataset.yaml').open('a') as file:
+        file.write('bands: [red, green, blue, nir]\n')
+    return 0, ['train: 3 images, 32x32, 4 bands', 'verdict: ok']
+
+
 def leaked_image(root: Path) -> Expected:
     content = (root / 'images/train/a2.jpg').read_bytes()
     (root / 'images/val/b0.jpg').write_bytes(content)
@@ -294,4 +317,7 @@ CASES: list[Callable[[Path], Expected]] = [
     broken_link,
     read_only_folder,
     leaked_image,
+    binary_task,
+    four_bands,
+    four_named_bands,
 ]

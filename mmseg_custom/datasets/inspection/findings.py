@@ -45,7 +45,8 @@ PROBLEMS = {
     'not 8-bit': Problem(
         ERROR,
         'images are not 8-bit colours, which LoadImageFromFile of the pipeline reads',
-        'convert them, or load them with the transform for bands in place of LoadImageFromFile',
+        'convert them, or name their bands in dataset.yaml (bands: [red, green, blue, nir]) and '
+        'train with segformer/segformer_mit-b0_folder_bands.py: docs/bands.md',
     ),
     'size': Problem(
         ERROR,

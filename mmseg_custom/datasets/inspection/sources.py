@@ -71,6 +71,15 @@ def is_inspectable(dataset: Mapping) -> bool:
     return isinstance(cls, type) and issubclass(cls, BaseSegDataset)
 
 
+def folder_config(root: str | Path) -> str:
+    """The config that trains a folder of one's own: that for bands where it names some."""
+    try:
+        bands = '_bands' if 'bands' in read_dataset_yaml(root) else ''
+    except (OSError, ValueError):
+        bands = ''  # opening the splits says what is wrong with it
+    return f'segformer/segformer_mit-b0_folder{bands}.py'
+
+
 def folder_splits(root: str | Path) -> list[str]:
     """Names of the splits of a folder of one's own beside ``train`` and ``val``."""
     try:
