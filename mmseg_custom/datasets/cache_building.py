@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
 from mmseg_custom.datasets.wrappers.remapping import RemapClasses
+from mmseg_custom.parallel import usable_cores
 from mmseg_custom.registry import DATASETS
 
 LOCK_NAME = 'building.lock'
@@ -110,7 +111,7 @@ def build_cache(source, cached: CachedLoading, num_workers: int | None = None) -
                 # Another process may have stored them meanwhile.
                 missing = _missing(source, cached)
                 if missing:
-                    _store(source, cached, missing, num_workers or _num_cores())
+                    _store(source, cached, missing, num_workers or usable_cores())
     except NoRoomError:
         raise
     except OSError as error:
@@ -200,10 +201,6 @@ def _check_room(folder: Path, number: int, mean_bytes: float) -> None:
             f'the cache {folder} needs {needed / 1e9:.1f} GB more for {number} pictures of '
             f'{mean_bytes / 1e6:.2f} MB, but its disk has {free / 1e9:.1f} GB left; {OTHER_DISK}'
         )
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _stored_sizes(source, cached: CachedLoading) -> list[int]:

@@ -3,6 +3,8 @@
 import math
 import os
 
+from mmseg_custom.parallel import usable_cores
+
 CACHE_TYPE = 'CachedDataset'
 
 
@@ -50,9 +52,8 @@ def _advice(wanted: int, num_workers: int, is_cached: bool) -> list[str]:
 
 def cores_per_process() -> int:
     """Cores that this machine has for each process of the training."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     # torchrun says how many processes share this machine.
-    return max(1, (cores or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+    return max(1, usable_cores() // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
 
 
 def reads_from_cache(config: dict) -> bool:

@@ -1,12 +1,12 @@
 """What is predicted: ``task='binary'`` sets head, losses, threshold and metric of two classes."""
 
 import inspect
-from collections.abc import Iterator
 
 from mmengine.config import Config
 
 from mmseg_custom.engine.class_count import LOADERS, dataset_metainfo, heads
 from mmseg_custom.registry import METRICS, MODELS, SCOPE
+from mmseg_custom.wrapped import inner_configs
 
 TASKS = ('semantic', 'binary')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
@@ -65,21 +65,10 @@ def tell_folders(config: Config) -> None:
     if config.get('task') != 'binary':
         return
     for name in LOADERS:
-        for dataset in _members((config.get(name) or {}).get('dataset')):
+        loader = config.get(name)
+        for dataset in inner_configs(loader['dataset']) if loader else ():
             if dataset['type'] in ('FolderDataset', f'{SCOPE}.FolderDataset'):
                 dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'task': 'binary'}
-
-
-def _members(dataset: dict | None) -> Iterator[dict]:
-    """The data sets inside wrappers."""
-    if not dataset:
-        return
-    inner = [] if 'pipeline' in dataset else dataset.get('datasets') or [dataset.get('dataset')]
-    inner = [member for member in inner if member]
-    if not inner:
-        yield dataset
-    for member in inner:
-        yield from _members(member)
 
 
 def fit_heads(model: dict) -> None:
