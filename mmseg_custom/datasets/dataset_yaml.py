@@ -56,6 +56,11 @@ def read_dataset_yaml(root: str | Path) -> dict:
     path = Path(root) / YAML_NAME
     if not path.is_file():
         what = 'file' if path.parent.is_dir() else f'folder {path.parent}, so no file'
+        if what == 'file' and not any(path.parent.iterdir()):
+            raise FileNotFoundError(
+                f'the folder {path.parent} is empty; expected {YAML_NAME}, and pictures and masks '
+                'such as images/train/a.jpg and masks/train/a.png'
+            )
         raise FileNotFoundError(
             f"no {what} {path}; expected at least 'classes: [background, thing]' in it, "
             'or metainfo=dict(classes=(...)) in the config'

@@ -1,6 +1,7 @@
 """Folders of one's own with one mistake each, and what the doctor of data sets has to say."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,8 +143,17 @@ def turned_by_exif(root: Path) -> Expected:
 
 
 def unknown_colours(root: Path) -> Expected:
-    every_mask(root, COLOURS[labels()])
-    return 1, ['a0.png holds #', '(342 pixels)', "background: '#00008e'", 'labels: {']
+    mask = COLOURS[labels()]
+    mask[:2] = 0
+    every_mask(root, mask)
+    wanted = "labels: {background: '#000000', road: '#00008e', car: '#464646'}"
+    return 1, ['a0.png holds #', f'({(mask == (128, 64, 128)).all(-1).sum()} pixels)', wanted]
+
+
+def nothing_at_all(root: Path) -> Expected:
+    shutil.rmtree(root)
+    root.mkdir()
+    return 1, [f'the folder {root} is empty; expected dataset.yaml, and pictures and masks']
 
 
 def zero_and_255(root: Path) -> Expected:
@@ -301,6 +311,7 @@ CASES: list[Callable[[Path], Expected]] = [
     size_differs,
     turned_by_exif,
     unknown_colours,
+    nothing_at_all,
     zero_and_255,
     value_outside,
     value_without_label,
