@@ -141,6 +141,8 @@ def _binary_losses(loss: dict, place: str) -> list[dict]:
         if loss.get('use_sigmoid'):
             return [loss]
         extra = sorted(key for key in set(loss) - PLAIN_ARGUMENTS if loss[key])
+        if extra == ['class_weight']:
+            fix = f'leave it out, or set {place.removesuffix("loss_decode")}foreground_prior'
         if extra:
             raise ValueError(
                 f'task=binary has no softmax, which {place}.{extra[0]}={loss[extra[0]]!r} belongs '
