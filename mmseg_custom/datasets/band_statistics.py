@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_custom.datasets.band_files import BAND_SUFFIXES
-from mmseg_custom.datasets.class_balance import IGNORE_INDEX, innermost, keep_steps
+from mmseg_custom.datasets.class_balance import IGNORE_INDEX, keep_steps
 from mmseg_custom.datasets.dataset_yaml import YAML_NAME, read_dataset_yaml
 from mmseg_custom.registry import DATASETS, SCOPE
+from mmseg_custom.wrapped import inner_configs
 from mmseg_custom.writing import write_atomically
 
 PIXELS_AT_ONCE = 1 << 20
@@ -98,7 +99,7 @@ def measure_bands(
     """
     dataset = copy.deepcopy(dataset)
     keep_steps(dataset, 'FromFile', *['LoadAnnotations'] * labelled_only)
-    for member in innermost(dataset):
+    for member in inner_configs(dataset):
         _take_all_bands(member)
     built = DATASETS.build({'_scope_': SCOPE, **dataset})
     statistics = first = None

@@ -29,6 +29,7 @@ SUFFIX = '.sample'
 PARTIAL_SUFFIX = '.partial'
 # A sample's place in its data set, which says nothing about the sample.
 PLACE = 'sample_idx'
+# What has read the label; a mixture of data sets puts another one in its place.
 
 
 class CachedLoading(BaseTransform):

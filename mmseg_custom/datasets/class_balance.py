@@ -1,12 +1,13 @@
 """How often each class occurs in a data set, and weights that make up for it."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS, SCOPE
+from mmseg_custom.wrapped import inner_configs
 
 IGNORE_INDEX = 255
 
@@ -40,22 +41,13 @@ def _undrawn(dataset: dict) -> dict:
     return dataset
 
 
-def innermost(dataset: dict) -> Iterator[dict]:
-    """Yield the configs with a pipeline in the config of a data set, possibly inside wrappers."""
-    if 'pipeline' in dataset:
-        yield dataset
-        return
-    for member in dataset.get('datasets') or [dataset['dataset']]:
-        yield from innermost(member)
-
-
 def keep_steps(dataset: dict, *endings: str) -> None:
     """Leave nothing of the pipelines but the first step whose name has each ending; in place.
 
     Raises:
         ValueError: a pipeline has no such step.
     """
-    for member in innermost(dataset):
+    for member in inner_configs(dataset):
         kept = []
         for ending in endings:
             found = [step for step in member['pipeline'] if step['type'].endswith(ending)]

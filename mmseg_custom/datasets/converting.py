@@ -7,13 +7,11 @@ else wrote is kept. Files appear whole or not at all.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmseg_custom.cores import usable_cores
+from mmseg_custom.parallel import process_pool, progress_bar, usable_cores
 from mmseg_custom.writing import check_writable, write_atomically
 
 LEDGER_NAME = '.converted.jsonl'
@@ -127,14 +125,14 @@ def convert_files(
             result.unchanged += 1
     if todo:
         ledger.plan(todo)
-        with ledger.opened(), _bar(len(todo)) as advance:
+        with ledger.opened(), progress_bar(len(todo)) as advance:
             for job, stamp, failure in _run(todo, function, workers or usable_cores()):
                 if failure is None:
                     ledger.add(job, stamp)
                     result.written += 1
                 else:
                     result.failures.append(failure)
-                advance()
+                advance(1)
     result.failures.sort()
     return result
 
@@ -210,28 +208,25 @@ def _run(
     if workers == 1:
         yield from ((job, stamp, _convert(function, job)) for job, stamp in todo)
         return
-    # A forked process need not import everything again.
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-    try:
-        futures = {pool.submit(_convert, function, job): (job, stamp) for job, stamp in todo}
-        for future in as_completed(futures):
-            yield *futures.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise OSError(
-            'a worker was killed, perhaps for want of memory; the same command goes on where it '
-            f'was, try --workers {max(1, workers // 2)}'
-        ) from error
-    except KeyboardInterrupt:
-        raise SystemExit('stopped; the same command goes on where it was') from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with process_pool(workers, _leave_interrupts) as pool:
+        try:
+            futures = {pool.submit(_convert, function, job): (job, stamp) for job, stamp in todo}
+            for future in as_completed(futures):
+                yield *futures.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                'a worker was killed, perhaps for want of memory; the same command goes on where '
+                f'it was, try --workers {max(1, workers // 2)}'
+            ) from error
+        except KeyboardInterrupt:
+            raise SystemExit('stopped; the same command goes on where it was') from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _leave_interrupts() -> None:
     # Ctrl+C is for the process that the user started.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
 
 
 def _convert(function: Convert, job: Job) -> str | None:
@@ -243,21 +238,6 @@ def _convert(function: Convert, job: Job) -> str | None:
         text = ' '.join(str(error).split())
         return text if _name(job) in text else f'{_name(job)}: {text}'
     return None
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal, else nothing; yields what moves it."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task('', total=total)
-        yield lambda: progress.advance(task)
 
 
 def read_picture(path: Path, mode: str) -> np.ndarray:

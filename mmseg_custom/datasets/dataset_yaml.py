@@ -1,5 +1,6 @@
 """``dataset.yaml``: what a folder of pictures says about itself."""
 
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmseg_custom.datasets.task_classes import TASKS, check_task, classes_of_tas
 from mmseg_custom.messages import did_you_mean
 
 YAML_NAME = 'dataset.yaml'
+UNQUOTED_COLOUR = re.compile(r'(?<![\'"])#[0-9a-fA-F]{6}\b')
 METAINFO_KEYS = ('classes', 'palette', 'ignore_index', 'labels', 'task', *bands.CHECKS)
 # Where the files are; each is also an argument of FolderDataset.
 LAYOUT_KEYS = ('images', 'masks', 'splits', 'val_share', 'img_suffix', 'seg_map_suffix')
@@ -54,18 +56,24 @@ def read_dataset_yaml(root: str | Path) -> dict:
     path = Path(root) / YAML_NAME
     if not path.is_file():
         what = 'file' if path.parent.is_dir() else f'folder {path.parent}, so no file'
+        if what == 'file' and not any(path.parent.iterdir()):
+            raise FileNotFoundError(
+                f'the folder {path.parent} is empty; expected {YAML_NAME}, and pictures and masks '
+                'such as images/train/a.jpg and masks/train/a.png'
+            )
         raise FileNotFoundError(
             f"no {what} {path}; expected at least 'classes: [background, thing]' in it, "
             'or metainfo=dict(classes=(...)) in the config'
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        text = path.read_text(encoding='utf-8')
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         problem = getattr(error, 'problem', None) or str(error).splitlines()[0]
         raise ValueError(
-            f"{path}{line} is not valid YAML: {problem}; expected lines such as 'classes: [a, b]'"
+            f'{path}{line} is not valid YAML: {problem}; {_yaml_hint(text)}'
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is not UTF-8 text ({error.reason}); save it as UTF-8') from error
@@ -75,6 +83,13 @@ def read_dataset_yaml(root: str | Path) -> dict:
             "at least 'classes: [background, thing]'"
         )
     return checked(content, YAML_KEYS, str(path))
+
+
+def _yaml_hint(text: str) -> str:
+    colour = UNQUOTED_COLOUR.search(text)
+    if colour:
+        return f"a colour needs quotes: '{colour[0]}'"
+    return "expected lines such as 'classes: [a, b]'"
 
 
 def folder_metainfo(data_root: str | Path | None, metainfo: Mapping | None = None) -> dict:

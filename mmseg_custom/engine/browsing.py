@@ -16,7 +16,7 @@ from mmseg_custom.engine.switches import SAMPLING, apply_switches
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.browsing import BrowsedSample
 
-# What a folder is shown with: it has no model.
+# What data are shown with where the config has no model.
 PREPROCESSOR = dict(type='SegDataPreProcessor', bgr_to_rgb=True)
 SPLITS = ('train', 'val', 'test')
 

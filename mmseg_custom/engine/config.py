@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 from mmseg_custom.engine.config_text import ReadableConfig
 from mmseg_custom.engine.data_check import DEPTH_KEY, TOLERANCE_KEY
 from mmseg_custom.engine.switches import SWITCHES
+from mmseg_custom.engine.task import tell_folders
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import SCOPE
 
@@ -80,6 +81,7 @@ def load_config(name: str, cfg_options: list[str] | None = None) -> Config:
     if 'default_scope' in config and config.default_scope is None:
         config.default_scope = SCOPE
     apply_options(config, cfg_options or [])
+    tell_folders(config)
     return config
 
 

@@ -3,7 +3,7 @@
 import math
 import os
 
-from mmseg_custom.cores import usable_cores
+from mmseg_custom.parallel import usable_cores
 
 CACHE_TYPE = 'CachedDataset'
 

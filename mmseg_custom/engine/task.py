@@ -1,12 +1,12 @@
 """What is predicted: ``task='binary'`` sets head, losses, threshold and metric of two classes."""
 
 import inspect
-from collections.abc import Iterator
 
 from mmengine.config import Config
 
 from mmseg_custom.engine.class_count import LOADERS, dataset_metainfo, heads
 from mmseg_custom.registry import METRICS, MODELS, SCOPE
+from mmseg_custom.wrapped import inner_configs
 
 TASKS = ('semantic', 'binary')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
@@ -36,8 +36,7 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     task = config.get('task')
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected 'semantic' or 'binary'")
-    if task == 'binary':
-        _tell_folders(config)
+    tell_folders(config)
     found = (config.get(loader) or {}).get('dataset')
     metainfo = dataset_metainfo(found) if found else {}
     if metainfo.get('task', task) != 'binary':
@@ -61,24 +60,15 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
     _score_foreground(config)
 
 
-def _tell_folders(config: Config) -> None:
-    """Let each folder know the task: it may name the foreground only."""
+def tell_folders(config: Config) -> None:
+    """Let each folder know that ``task`` is ``binary``: it may name the foreground only."""
+    if config.get('task') != 'binary':
+        return
     for name in LOADERS:
-        for dataset in _members((config.get(name) or {}).get('dataset')):
+        loader = config.get(name)
+        for dataset in inner_configs(loader['dataset']) if loader else ():
             if dataset['type'] in ('FolderDataset', f'{SCOPE}.FolderDataset'):
                 dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'task': 'binary'}
-
-
-def _members(dataset: dict | None) -> Iterator[dict]:
-    """The data sets inside wrappers."""
-    if not dataset:
-        return
-    inner = [] if 'pipeline' in dataset else dataset.get('datasets') or [dataset.get('dataset')]
-    inner = [member for member in inner if member]
-    if not inner:
-        yield dataset
-    for member in inner:
-        yield from _members(member)
 
 
 def fit_heads(model: dict) -> None:
@@ -151,6 +141,8 @@ def _binary_losses(loss: dict, place: str) -> list[dict]:
         if loss.get('use_sigmoid'):
             return [loss]
         extra = sorted(key for key in set(loss) - PLAIN_ARGUMENTS if loss[key])
+        if extra == ['class_weight']:
+            fix = f'leave it out, or set {place.removesuffix("loss_decode")}foreground_prior'
         if extra:
             raise ValueError(
                 f'task=binary has no softmax, which {place}.{extra[0]}={loss[extra[0]]!r} belongs '

@@ -1,11 +1,13 @@
 """Folders of one's own with one mistake each, and what the doctor of data sets has to say."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from PIL import Image
 
 SIZE = 32
@@ -141,8 +143,17 @@ def turned_by_exif(root: Path) -> Expected:
 
 
 def unknown_colours(root: Path) -> Expected:
-    every_mask(root, COLOURS[labels()])
-    return 1, ['a0.png holds #', '(342 pixels)', "background: '#00008e'", 'labels: {']
+    mask = COLOURS[labels()]
+    mask[:2] = 0
+    every_mask(root, mask)
+    wanted = "labels: {background: '#000000', road: '#00008e', car: '#464646'}"
+    return 1, ['a0.png holds #', f'({(mask == (128, 64, 128)).all(-1).sum()} pixels)', wanted]
+
+
+def nothing_at_all(root: Path) -> Expected:
+    shutil.rmtree(root)
+    root.mkdir()
+    return 1, [f'the folder {root} is empty; expected dataset.yaml, and pictures and masks']
 
 
 def zero_and_255(root: Path) -> Expected:
@@ -255,6 +266,28 @@ def read_only_folder(root: Path) -> Expected:
     return 0, ['train: 3 images', 'verdict: ok']
 
 
+def binary_task(root: Path) -> Expected:
+    (root / 'dataset.yaml').write_text('classes: [thing]\ntask: binary\n')
+    every_mask(root, labels((0, 0, 0, 1)))
+    return 0, ['--cfg-options model.decode_head.foreground_prior=0.25', 'verdict: ok']
+
+
+def four_bands(root: Path) -> Expected:
+    for seed, path in enumerate([*root.glob('images/*/*.jpg')]):
+        bands = photograph(seed)[..., [0, 1, 2, 0]].astype(np.uint16)
+        options = dict(photometric='minisblack', planarconfig='contig')
+        tifffile.imwrite(path.with_suffix('.tif'), bands, **options)
+        path.unlink()
+    return 1, ['images are not 8-bit colours', 'a0.tif is a TIFF', 'bands: [red, green, blue, nir]']
+
+
+def four_named_bands(root: Path) -> Expected:
+    four_bands(root)
+    with (root / 'dataset.yaml').open('a') as file:
+        file.write('bands: [red, green, blue, nir]\n')
+    return 0, ['train: 3 images, 32x32, 4 bands', 'verdict: ok']
+
+
 def leaked_image(root: Path) -> Expected:
     content = (root / 'images/train/a2.jpg').read_bytes()
     (root / 'images/val/b0.jpg').write_bytes(content)
@@ -278,6 +311,7 @@ CASES: list[Callable[[Path], Expected]] = [
     size_differs,
     turned_by_exif,
     unknown_colours,
+    nothing_at_all,
     zero_and_255,
     value_outside,
     value_without_label,
@@ -294,4 +328,7 @@ CASES: list[Callable[[Path], Expected]] = [
     broken_link,
     read_only_folder,
     leaked_image,
+    binary_task,
+    four_bands,
+    four_named_bands,
 ]

@@ -44,3 +44,10 @@ def test_the_tool_writes_what_the_loss_reads(tmp_path, capsys, monkeypatch):
     assert len(weights) == 6 and weights[0] == min(weights) and np.median(weights) > 0
     assert CrossEntropyLoss(class_weight=str(out)).class_weight == weights
     assert 'loss_decode.class_weight=' in capsys.readouterr().out
+
+
+def test_one_logit_takes_no_class_weights(tmp_path):
+    (tmp_path / 'dataset.yaml').write_text('classes: [thing]\ntask: binary\n')
+    arguments = ['segformer/segformer_mit-b0_folder.py', str(tmp_path / 'weights.json')]
+    with pytest.raises(ValueError, match=r'check_dataset.py .* prints the foreground_prior'):
+        tool.main([*arguments, '--cfg-options', f'data_root={tmp_path}'])

@@ -151,7 +151,7 @@ def test_metainfo_needs_no_pictures(tmp_path):
         ('classes: [a, b]\nignore_index: -1', r'ignore_index is int -1; expected .* 0-255'),
         ('labels: [a, b]', r"labels is list .*a list of names is 'classes'"),
         ('labels: {a: 1}', r'classes has 1 entries; expected 2'),
-        ('labels: {a: 1, b: #ff0000}', r'is not valid YAML'),
+        ('labels: {a: 1, b: #ff0000}', r"not valid YAML: .*a colour needs quotes: '#ff0000'"),
         ('labels:\n  a: 1\n  b: #ff0000', r'labels: b has no value; .*in quotes: without them'),
         ('classes: [a, b]\nlabels: {a: 1, c: 2}', r"'c' is not among the classes a, b; add it"),
         (

@@ -107,6 +107,21 @@ def test_each_member_is_read_as_it_means_its_labels(tmp_path):
     assert row(background[0]) == [255, 0, 0, 2, 1, 0]
 
 
+def test_a_mixture_is_cached_with_its_own_labels(tmp_path):
+    kinds = (ADE, CAMVID, FOLDER)
+    members = [member(tmp_path / 'data', kind) for kind in kinds]
+    wanted = [row(sample) for sample in mixed(members, aliases=ALIASES)]
+    cache = tmp_path / 'cache'
+    for aliases in (ALIASES, {**ALIASES, 'automobile': None}, ALIASES):
+        dataset = CachedDataset(mixed(members, aliases=aliases), cache)
+        rows = [row(sample) for sample in dataset]
+        assert (rows == wanted) == (aliases == ALIASES)
+        steps = [leaf.pipeline.transforms[0] for leaf in dataset.datasets]
+        assert all(
+            step.is_stored(leaf.get_data_info(0)) for step, leaf in zip(steps, dataset.datasets)
+        )
+
+
 def read_nines(results: dict) -> np.ndarray:
     """Class 9 everywhere, as a reader of annotations that are no masks could say."""
     return np.full((4, 24), 9, np.uint8)
@@ -270,7 +285,9 @@ def test_rare_class(tmp_path):
     warm = DATASETS.build({**rare(tmp_path / 'b'), 'temperature': 100.0})
     drawn = [warm.draw()[0] for _ in range(200)]
     assert 60 < sum(drawn) < 140
-    with pytest.raises(ValueError, match='holds 2000 pixels of any class'):
+    with pytest.raises(
+        ValueError, match=r"holds 2000 pixels of any class, the most are \d+; .*min_pixels': \d+"
+    ):
         DATASETS.build({**rare(tmp_path / 'c'), 'min_pixels': 2000})
     with pytest.raises(ValueError, match='temperature=0'):
         DATASETS.build({**rare(tmp_path / 'd'), 'temperature': 0})

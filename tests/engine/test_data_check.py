@@ -187,3 +187,16 @@ def train_in_one_of_two(rank: int, data, folder) -> None:
 def test_two_processes_leave_out_the_same_and_stop_together(data, tmp_path):
     run_in_two(train_in_one_of_two, data, tmp_path / 'run')
     assert len((tmp_path / 'run' / LIST_NAME).read_text().splitlines()) == 2
+
+
+def test_members_of_a_mixture_are_counted_together(data, good, tmp_path):
+    members = [splits(root)['train'] for root in (good, data)]
+    shown = []
+    TrainingDataCheck(
+        {'train': dict(type='ConcatDataset', datasets=members)},
+        tmp_path,
+        tolerance_percent=10,
+        show=shown.append,
+        warn=shown.append,
+    ).run()
+    assert shown[0].startswith('bad samples that are left out: 1 of 22 in train; ')

@@ -121,7 +121,7 @@ def test_without_it_nothing_changes(root):
         (
             '[a, b]',
             ['task=binary', 'model.decode_head.loss_decode.class_weight=[1.0,9.0]'],
-            r'no softmax, which model.decode_head.loss_decode.class_weight=\[1.0, 9.0\] belongs to',
+            r'class_weight=\[1.0, 9.0\] belongs to; leave it out, or set model.decode_head.foregr',
         ),
         (
             '[a, b]',

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from generated_bands import write_bands
 from mmengine.config import Config
 from PIL import Image
 from tool_modules import load_tool
@@ -168,6 +169,12 @@ def test_the_tool(tmp_path, capsys, monkeypatch):
     assert '2 samples are in' in capsys.readouterr().out
     assert Image.open(tmp_path / 'a.png').size[0] > 1000
     assert (tmp_path / 'b.html').read_text(encoding='utf-8').count('<section>') == 2
+    bands = write_bands(tmp_path / 'bands', {'train': 1})
+    tool.main([str(bands), '--out', str(tmp_path / 'd.png'), '--cfg-options', 'crop_size=(32,32)'])
+    # Bands of more than 8 bits are stretched; their upper 8 bits would be nearly black.
+    assert np.asarray(Image.open(tmp_path / 'd.png'))[110:250, 40:180].mean() > 90
+    (root / 'dataset.yaml').write_text('classes: [thing]\n')
+    tool.main([str(root), '--out', str(tmp_path / 'e.html'), *options, 'task=binary'])
     with pytest.raises(ValueError, match=r'--out a\.gif: expected a name that ends in \.png or'):
         tool.main([str(root), '--out', 'a.gif'])
     with pytest.raises(ValueError, match='num=0'):

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mmseg_custom import cli
 
-FOLDER_CONFIG = '_base_/datasets/folder_512x512.py'
-
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
@@ -32,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out)
     if out.suffix not in ('.png', '.html'):
         raise ValueError(f'--out {out}: expected a name that ends in .png or .html')
+    from mmseg_custom.datasets.inspection.sources import folder_config
     from mmseg_custom.engine.browsing import browse
     from mmseg_custom.engine.config import load_config
     from mmseg_custom.visualization.browsing import draw_grid, html_page
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
 
     options = args.cfg_options or []
     if Path(args.source).is_dir():
-        config = load_config(FOLDER_CONFIG, [f'data_root={args.source}', *options])
+        config = load_config(folder_config(args.source), [f'data_root={args.source}', *options])
     else:
         config = load_config(args.source, options)
     check_writable(out.parent, '--out')

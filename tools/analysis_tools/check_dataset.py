@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mmseg_custom import cli
 
-FOLDER_CONFIG = 'segformer/segformer_mit-b0_folder.py'
-
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
@@ -30,7 +28,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def datasets_of(source: str, cfg_options: list[str] | None) -> dict[str, dict]:
     """The configs of the data sets of a config, or of the splits of a folder, by split."""
-    from mmseg_custom.datasets.inspection.sources import folder_splits
+    from mmseg_custom.datasets.inspection.sources import folder_config, folder_splits
     from mmseg_custom.engine.config import load_config
 
     if not Path(source).is_dir():
@@ -40,7 +38,7 @@ def datasets_of(source: str, cfg_options: list[str] | None) -> dict[str, dict]:
             for name in ('train', 'val', 'test')
             if config.get(f'{name}_dataloader')
         }
-    config = load_config(FOLDER_CONFIG, [f'data_root={source}', *(cfg_options or [])])
+    config = load_config(folder_config(source), [f'data_root={source}', *(cfg_options or [])])
     splits = {'train': config.train_dataloader.dataset, 'val': config.val_dataloader.dataset}
     for name in folder_splits(source):
         splits.setdefault(name, {**config.val_dataloader.dataset, 'split': name})

@@ -28,11 +28,17 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     from prettytable import PrettyTable
 
+    from mmseg_custom.engine.class_count import dataset_metainfo
     from mmseg_custom.engine.config import load_config
     from mmseg_custom.registry import DATASETS, register_all
 
     register_all()
     dataset = load_config(args.config, args.cfg_options).train_dataloader.dataset
+    if dataset_metainfo(dataset).get('task') == 'binary':
+        raise ValueError(
+            'task=binary takes no class weights; python tools/analysis_tools/check_dataset.py '
+            f'{args.config} prints the foreground_prior for its head'
+        )
     pixels = DATASETS.build(dict(type='ClassPixels', dataset=dataset))
     weights = pixels.weights(args.method)
     table = PrettyTable(['Class', 'Pixels', 'Weight'], align='r')

@@ -45,7 +45,8 @@ PROBLEMS = {
     'not 8-bit': Problem(
         ERROR,
         'images are not 8-bit colours, which LoadImageFromFile of the pipeline reads',
-        'convert them, or load them with the transform for bands in place of LoadImageFromFile',
+        'convert them, or name their bands in dataset.yaml (bands: [red, green, blue, nir]) and '
+        'train with segformer/segformer_mit-b0_folder_bands.py: docs/bands.md',
     ),
     'size': Problem(
         ERROR,
@@ -172,12 +173,13 @@ def _labels_fix(split: Split, hit: Iterable[SampleFacts]) -> str:
     if reader is None or reader.where is None:
         return 'convert the label files to its values, or read them with FolderDataset and labels'
     unknown: dict = {}
+    colours: set[str] = set()
     for facts in hit:
         if facts.mask is not None:
             unknown.update(facts.mask.unknown)
-    colours = sorted(value for value in unknown if isinstance(value, str))
+            colours.update(value for value in facts.mask.values if isinstance(value, str))
     if colours and not reader.declared:
-        line = labels_of(split.classes, colours, ignore=())
+        line = labels_of(split.classes, sorted(colours), ignore=())
         return f'say in {reader.where} which colour is which class, such as {line}'
     labels = {name: [] for name in (IGNORE_NAME, *split.classes)}
     names = {**dict(enumerate(reader.label_map.classes)), IGNORE_INDEX: IGNORE_NAME}

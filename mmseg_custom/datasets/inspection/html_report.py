@@ -10,10 +10,10 @@ import numpy as np
 from mmseg_custom.datasets.inspection.findings import Finding, is_invalid
 from mmseg_custom.datasets.inspection.masks import has_mask, read_class_map
 from mmseg_custom.datasets.inspection.summary import (
+    balance_line,
     class_groups,
     describe,
     verdict,
-    weights_option,
 )
 from mmseg_custom.datasets.inspection.totals import Split, Totals
 from mmseg_custom.visualization.panels import draw_overlay
@@ -92,7 +92,8 @@ def _histogram(splits: Sequence[Split]) -> Iterator[str]:
             )
         yield '</table>'
         if split.name.startswith('train') and totals.pixels.any():
-            yield f'<p>class weights: <code>{_text(weights_option(totals.weights()))}</code></p>'
+            what, option = balance_line(split, totals).split(': ', 1)
+            yield f'<p>{what}: <code>{_text(option)}</code></p>'
 
 
 def _samples(split: Split) -> Iterator[str]:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from mmseg_custom.datasets.inspection.findings import ERROR, Finding
 from mmseg_custom.datasets.inspection.patterns import find_all
-from mmseg_custom.datasets.inspection.scanning import progress_bar, scan
+from mmseg_custom.datasets.inspection.scanning import scan
 from mmseg_custom.datasets.inspection.sources import open_splits
 from mmseg_custom.datasets.inspection.totals import Split
+from mmseg_custom.parallel import progress_bar
 
 
 def inspect(

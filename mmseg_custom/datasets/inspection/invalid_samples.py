@@ -52,13 +52,19 @@ def _check_share(split: Split, bad: Sequence[SampleFacts], percent: float, neede
     )
 
 
+def count_samples(splits: Sequence[Split]) -> Counter:
+    """Samples of each name of a split; the members of a mixture have one name."""
+    checked: Counter = Counter()
+    for split in splits:
+        checked[split.name] += len(split.samples)
+    return checked
+
+
 def write_list(
     path: Path, splits: Sequence[Split], records: Sequence[dict], percent: float
 ) -> None:
     """Write the list of a run."""
-    checked: Counter = Counter()
-    for split in splits:
-        checked[split.name] += len(split.samples)
+    checked = count_samples(splits)
     head = {'tolerance_percent': percent, 'checked': checked, 'invalid': len(records)}
     content = '\n'.join(json.dumps(line, ensure_ascii=False) for line in (head, *records)) + '\n'
     write_atomically(path, content.encode('utf-8', 'surrogateescape'))

@@ -1,17 +1,12 @@
 """Inspect the samples of data sets on all cores."""
 
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
-import cv2
 from mmengine.dataset import BaseDataset
 
-from mmseg_custom.cores import usable_cores
 from mmseg_custom.datasets.inspection.samples import Rules, SampleFacts, inspect_sample
+from mmseg_custom.parallel import process_pool, usable_cores
 
 CHUNK = 16
 FEW_SAMPLES = 64  # a pool of processes costs more than it gains
@@ -54,7 +49,7 @@ def scan(
     if workers < 1 or len(dataset) < FEW_SAMPLES:
         results = (_inspect(chunk, rules) for chunk in chunks)
         return _collect(results, found, advance)
-    with _pool(workers) as pool:
+    with process_pool(workers) as pool:
         try:
             return _collect(_ordered(pool, chunks, rules, workers), found, advance)
         except BrokenProcessPool as error:
@@ -63,25 +58,6 @@ def scan(
                 f'a decoder crashed at or soon after {place}; run again with --workers 0 to see '
                 'where, and remove that file'
             ) from error
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with one OpenCV thread each."""
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    threads = cv2.getNumThreads()
-    # Before the fork: a child that sets it waits forever for threads that only the parent has.
-    cv2.setNumThreads(1)
-    try:
-        with ProcessPoolExecutor(workers, context, initializer=_use_one_thread) as pool:
-            yield pool
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def _use_one_thread() -> None:
-    if cv2.getNumThreads() != 1:
-        cv2.setNumThreads(1)
 
 
 def _inspect(samples: list[dict], rules: Rules) -> list[SampleFacts]:
@@ -104,18 +80,3 @@ def _collect(results: Iterator, found: list, advance: Callable) -> list[SampleFa
         found += facts
         advance(len(facts))
     return found
-
-
-@contextmanager
-def progress_bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, else nothing; yields what takes the samples that are done."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda done: progress.advance(task, done)

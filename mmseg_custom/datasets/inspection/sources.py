@@ -1,6 +1,6 @@
 """Which data sets there are to inspect: those of a config's loaders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmseg.datasets import BaseSegDataset
@@ -10,15 +10,7 @@ from mmseg_custom.datasets.folder_layout import OTHER_SPLIT_NAMES, FolderLayout
 from mmseg_custom.datasets.inspection.scanning import rules_of
 from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.registry import DATASETS, SCOPE
-
-
-def leaves(dataset: Mapping) -> Iterator[dict]:
-    """Yield the configs of the data sets that wrappers hold, or of the data set itself."""
-    if 'pipeline' in dataset or not ('dataset' in dataset or 'datasets' in dataset):
-        yield dataset
-        return
-    for member in dataset.get('datasets') or [dataset['dataset']]:
-        yield from leaves(member)
+from mmseg_custom.wrapped import inner_configs
 
 
 def open_splits(datasets: Mapping[str, Mapping]) -> list[Split]:
@@ -30,7 +22,7 @@ def open_splits(datasets: Mapping[str, Mapping]) -> list[Split]:
     """
     merged: list[tuple[list[str], Mapping]] = []
     for name, dataset in datasets.items():
-        for leaf in leaves(dataset):
+        for leaf in inner_configs(dataset):
             same = next((names for names, other in merged if _files(other) == _files(leaf)), None)
             if same is None:
                 merged.append(([name], leaf))
@@ -69,6 +61,15 @@ def is_inspectable(dataset: Mapping) -> bool:
     cls = dataset['type']
     cls = DATASETS.get(cls) if isinstance(cls, str) else cls
     return isinstance(cls, type) and issubclass(cls, BaseSegDataset)
+
+
+def folder_config(root: str | Path) -> str:
+    """The config that trains a folder of one's own: that for bands where it names some."""
+    try:
+        bands = '_bands' if 'bands' in read_dataset_yaml(root) else ''
+    except (OSError, ValueError):
+        bands = ''  # opening the splits says what is wrong with it
+    return f'segformer/segformer_mit-b0_folder{bands}.py'
 
 
 def folder_splits(root: str | Path) -> list[str]:

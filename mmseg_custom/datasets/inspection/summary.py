@@ -21,7 +21,7 @@ def lines(splits: Sequence[Split], findings: Sequence[Finding]) -> Iterator[str]
         if training is not None:
             totals = Totals.of(training.samples, len(training.classes))
             if totals.pixels.any():
-                yield f'class weights: {weights_option(totals.weights())}'
+                yield balance_line(training, totals)
     for finding in findings:
         yield f'{finding.level}: {finding.split}: {finding.text}'
         if finding.fix:
@@ -77,15 +77,18 @@ def class_table(splits: Sequence[Split]) -> PrettyTable:
         table.add_column(f'{label} images', totals.masks.tolist(), 'r')
         table.add_column(f'{label} pixels', totals.pixels.tolist(), 'r')
         table.add_column(f'{label} %', [f'{100 * value:.2f}' for value in share], 'r')
-        if split.name.startswith('train') and number == 0:
+        if split.name.startswith('train') and number == 0 and not split.is_binary:
             table.add_column('weight', totals.weights(), 'r')
     return table
 
 
-def weights_option(weights: Sequence[float]) -> str:
-    """The option that gives the weights to the loss."""
-    text = ','.join(map(str, weights))
-    return f'--cfg-options "model.decode_head.loss_decode.class_weight=[{text}]"'
+def balance_line(split: Split, totals: Totals) -> str:
+    """What tells a training how rare the classes are: weights, or the share of a foreground."""
+    if split.is_binary:
+        share = round(float(totals.pixels[1] / totals.pixels.sum()), 4)
+        return f'foreground prior: --cfg-options model.decode_head.foreground_prior={share}'
+    text = ','.join(map(str, totals.weights()))
+    return f'class weights: --cfg-options "model.decode_head.loss_decode.class_weight=[{text}]"'
 
 
 def verdict(findings: Sequence[Finding]) -> str:

@@ -36,6 +36,11 @@ class Split:
         return tuple(self.dataset.metainfo['classes'])
 
     @property
+    def is_binary(self) -> bool:
+        """Whether one logit is trained for the second of two classes."""
+        return self.dataset.metainfo.get('task') == 'binary'
+
+    @property
     def mask_reader(self) -> MaskReader | None:
         """What knows the values of mask files; None where the data set has no such files."""
         reader = getattr(self.dataset, 'mask_reader', None)

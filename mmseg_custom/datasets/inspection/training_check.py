@@ -9,6 +9,7 @@ from mmseg_custom.datasets.inspection.findings import ERROR, Finding
 from mmseg_custom.datasets.inspection.inspecting import fill
 from mmseg_custom.datasets.inspection.invalid_samples import (
     LIST_NAME,
+    count_samples,
     find_invalid,
     images_of,
     read_list,
@@ -16,9 +17,10 @@ from mmseg_custom.datasets.inspection.invalid_samples import (
 )
 from mmseg_custom.datasets.inspection.patterns import shared_images, split_findings
 from mmseg_custom.datasets.inspection.samples import SampleFacts, inspect_sample
-from mmseg_custom.datasets.inspection.sources import is_inspectable, leaves, open_split
+from mmseg_custom.datasets.inspection.sources import is_inspectable, open_split
 from mmseg_custom.datasets.inspection.totals import Split
 from mmseg_custom.registry import TASK_UTILS
+from mmseg_custom.wrapped import inner_configs
 from mmseg_custom.writing import write_atomically
 
 MOST_HEADERS = 4000
@@ -80,7 +82,7 @@ class TrainingDataCheck:
         opened = [
             (name, leaf, open_split(name, leaf, keep_error=False))
             for name, dataset in self.datasets.items()
-            for leaf in leaves(dataset)
+            for leaf in inner_configs(dataset)
             if is_inspectable(leaf)
         ]
         splits = [split for _, _, split in opened]
@@ -96,7 +98,9 @@ class TrainingDataCheck:
     def apply(self, kept: Kept) -> None:
         """Set ``indices`` of every data set that loses samples; changes the configs in place."""
         for name, dataset in self.datasets.items():
-            for leaf, indices in zip(filter(is_inspectable, leaves(dataset)), kept.get(name, [])):
+            for leaf, indices in zip(
+                filter(is_inspectable, inner_configs(dataset)), kept.get(name, [])
+            ):
                 if indices is not None:
                     leaf['indices'] = indices
 
@@ -112,8 +116,8 @@ class TrainingDataCheck:
             return []
         records = find_invalid(splits, self.tolerance_percent)
         counts = ', '.join(
-            f'{sum(r["split"] == s.name for r in records)} of {len(s.samples)} in {s.name}'
-            for s in splits
+            f'{sum(record["split"] == name for record in records)} of {total} in {name}'
+            for name, total in count_samples(splits).items()
         )
         where = self.work_dir / LIST_NAME
         self.show(f'bad samples that are left out: {counts}; {where} lists them')

@@ -3,19 +3,17 @@
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import pickle
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
-from mmseg_custom.cores import usable_cores
 from mmseg_custom.datasets.class_balance import class_weights, count_labels, labels_only
+from mmseg_custom.parallel import process_pool, usable_cores
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.writing import write_atomically
 
@@ -118,9 +116,7 @@ def _count(dataset, num_classes: int) -> np.ndarray:
     chunks = [
         range(first, min(first + CHUNK, len(dataset))) for first in range(0, len(dataset), CHUNK)
     ]
-    # Forked: the data set need not be sent to each process.
-    context = multiprocessing.get_context('fork')
-    with ProcessPoolExecutor(processes, context, _keep, (dataset, num_classes)) as pool:
+    with process_pool(processes, _keep, (dataset, num_classes)) as pool:
         return np.concatenate([*pool.map(_chunk, chunks)])
 
 

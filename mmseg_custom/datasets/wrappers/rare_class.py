@@ -74,7 +74,9 @@ class RareClassDataset(DrawnDataset):
         self.drawn_classes = np.flatnonzero(held.any(0))
         if not len(self.drawn_classes):
             raise ValueError(
-                f'no picture holds {self.min_pixels} pixels of any class; set a smaller min_pixels'
+                f'no picture holds {self.min_pixels} pixels of any class, the most are '
+                f'{pixels.counts.max()}; set a smaller min_pixels, such as --cfg-options '
+                f'"rare_class_sampling={{\'min_pixels\': {max(1, pixels.counts.max() // 10)}}}"'
             )
         self.pictures = {k: np.flatnonzero(held[:, k]) for k in self.drawn_classes.tolist()}
         total = pixels.counts.sum(0)
