@@ -103,7 +103,7 @@ def pair_images_and_masks(
     mask_dir: Path,
     mask_suffix: str = '.png',
     all_images: bool = True,
-) -> list[tuple[str, str]]:
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Find the mask of every image by its stem (its path below the folder without the suffix).
 
     Args:
@@ -114,7 +114,8 @@ def pair_images_and_masks(
         all_images: these are all of the folder, so a mask of none of them is worth a warning.
 
     Returns:
-        ``(image path, mask path)`` pairs sorted by stem.
+        ``(image path, mask path)`` pairs sorted by stem, and the masks of no image that were warned
+        of, below ``mask_dir``.
 
     Raises:
         FileNotFoundError: the folder of masks is missing or holds none, or images have no mask.
@@ -128,15 +129,18 @@ def pair_images_and_masks(
             f'{first_names([images[stem] for stem in missing])}; '
             f'expected {missing[0]}{mask_suffix}{_other_ending(missing[0], masks, mask_suffix)}'
         )
-    spare = [masks[stem] for stem in masks if stem not in images]
-    if spare and all_images:
+    spare = [masks[stem] for stem in masks if stem not in images] if all_images else []
+    if spare:
         print_log(
             f'{len(spare)} masks in {mask_dir} have no image in {image_dir} and are not used: '
             f'{first_names(spare)}',
             logger='current',
             level=logging.WARNING,
         )
-    return [(str(image_dir / images[stem]), str(mask_dir / masks[stem])) for stem in sorted(images)]
+    pairs = [
+        (str(image_dir / images[stem]), str(mask_dir / masks[stem])) for stem in sorted(images)
+    ]
+    return pairs, spare
 
 
 def _other_ending(stem: str, masks: dict[str, str], mask_suffix: str) -> str:

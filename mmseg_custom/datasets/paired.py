@@ -49,6 +49,8 @@ class PairedDataset(BaseSegDataset):
 
     IMAGE_DIR = 'images'
     MASK_DIR = 'masks'
+    # Masks in the folder that no image has; known when the samples are listed.
+    unused_masks: Sequence[str] = ()
 
     def __init__(
         self,
@@ -169,5 +171,7 @@ class PairedDataset(BaseSegDataset):
                     'img_suffix: _image.png and seg_map_suffix: _mask.png'
                 )
             images, suffix = find_suffixes(images, mask_dir)
-        pairs = pair_images_and_masks(images, image_dir, mask_dir, suffix, is_whole)
+        pairs, self.unused_masks = pair_images_and_masks(
+            images, image_dir, mask_dir, suffix, is_whole
+        )
         return [{'img_path': image, 'seg_map_path': mask} for image, mask in pairs]

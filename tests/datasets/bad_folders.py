@@ -77,6 +77,11 @@ def unpaired(root: Path) -> Expected:
     return 1, ['1 of 3 images in', 'have no mask', 'a1.jpg']
 
 
+def masks_without_image(root: Path) -> Expected:
+    (root / 'images/train/a1.jpg').unlink()
+    return 0, ['warning: train: 1 masks have no image: a1.png', 'remove the masks']
+
+
 def zero_byte_image(root: Path) -> Expected:
     (root / 'images/train/a1.jpg').write_bytes(b'')
     return 1, ['a1.jpg is empty (0 bytes)', 'invalid_data_tolerance_percent=34']
@@ -300,6 +305,7 @@ CASES: list[Callable[[Path], Expected]] = [
     empty_folder,
     wrong_suffix,
     unpaired,
+    masks_without_image,
     zero_byte_image,
     truncated_image,
     truncated_mask,

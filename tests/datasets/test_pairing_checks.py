@@ -19,7 +19,7 @@ def touch(folder, *names):
 
 def pairs(root, mask_suffix='.png'):
     images = find_by_stem(root / 'i', IMAGE_SUFFIXES)
-    return pair_images_and_masks(images, root / 'i', root / 'm', mask_suffix)
+    return pair_images_and_masks(images, root / 'i', root / 'm', mask_suffix)[0]
 
 
 def one_line(caught):

@@ -36,7 +36,7 @@ def split_findings(split: Split, whole: bool = True) -> list[Finding]:
         return [Finding(ERROR, split.name, split.error)]
     totals = Totals.of(split.samples, len(split.classes))
     meaning = value_pattern(totals, split)
-    found = sample_findings(split, meaning)
+    found = sample_findings(split, meaning) + _unused(split)
     if not any(facts.mask is not None for facts in split.samples):
         return found
     found += _nothing_labelled(split, totals)
@@ -47,6 +47,14 @@ def split_findings(split: Split, whole: bool = True) -> list[Finding]:
         fix = 'export all masks in one way'
         found.append(Finding(WARNING, split.name, f'masks are of several kinds: {kinds}', fix))
     return found
+
+
+def _unused(split: Split) -> list[Finding]:
+    masks = getattr(split.dataset, 'unused_masks', ())
+    if not masks:
+        return []
+    text = f'{len(masks)} masks have no image: {first_names(masks)}'
+    return [Finding(WARNING, split.name, text, 'add their images, or remove the masks')]
 
 
 def reduces_zero(split: Split) -> bool:
