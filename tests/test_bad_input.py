@@ -154,16 +154,18 @@ def unknown_weights(tmp_path):
 CASES = [
     missing_config,
     unknown_registry_name,
-    no_images,
     image_without_mask,
     checkpoint_of_another_model,
     hostile_pickle,
     wrong_num_classes,
-    no_write_permission,
     unknown_option,
+    work_dir_with_checkpoints,
+]
+SLOW_CASES = [
+    no_images,
+    no_write_permission,
     module_that_is_not_found,
     option_without_value,
-    work_dir_with_checkpoints,
     missing_checkpoint,
     truncated_checkpoint,
     checkpoint_that_is_a_tensor,
@@ -172,6 +174,7 @@ CASES = [
     unreachable_weights,
     unknown_weights,
 ]
+CASES += [pytest.param(case, marks=pytest.mark.slow) for case in SLOW_CASES]
 
 
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.__name__)

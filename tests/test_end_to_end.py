@@ -131,6 +131,7 @@ def test_resume_prefers_the_runs_own_checkpoints(tmp_path, data_root, run_tool):
     assert 'train 4/4' in resumed and 'train 3/4' not in resumed
 
 
+@pytest.mark.slow
 def test_own_checkpoint_config_tests_itself(tmp_path, data_root, run_tool):
     """The config that a run leaves in its work folder works by itself, from another folder."""
     options = short(data_root, max_iters=1, **{'train_cfg.val_interval': 1})
@@ -165,6 +166,7 @@ def test_two_processes_on_a_cpu(tmp_path, data_root):
     assert out.count('  mIoU ') == 1
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_camvid_photographs(tmp_path, shared_data, run_tool):
     options = short(shared_data / 'camvid', max_iters=2)

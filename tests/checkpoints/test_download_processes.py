@@ -82,6 +82,7 @@ def load_in_one_of_two(rank, folder, url, name):
         load(rank, 'one_machine', WRONG_NAME)
 
 
+@pytest.mark.slow
 def test_each_machine_downloads_once(tmp_path, server):
     """Also where the machines share no disk; a failure reaches every process."""
     run_in_two(load_in_one_of_two, tmp_path, server.url, server.name)

@@ -18,7 +18,8 @@ def test_killed_and_resumed(tmp_path, training_pictures, uninterrupted, workers)
     assert len({r['loss'] for r in log if r['mode'] == 'train'}) == ITERATIONS
 
 
-@pytest.mark.parametrize('after', [ITERATIONS, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('after', [ITERATIONS, 6])
 def test_killed_in_a_validation(tmp_path, training_pictures, uninterrupted, after):
     """It is made up for: also the last one, whose checkpoint is saved already."""
     hooks = killed(after, validation=True)

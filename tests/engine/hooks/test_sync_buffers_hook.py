@@ -1,5 +1,6 @@
 """Two real processes validate the model that is saved."""
 
+import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
@@ -81,6 +82,7 @@ def run(folder, hooks):
     return seen, models
 
 
+@pytest.mark.slow
 def test_the_model_that_is_validated_is_the_one_that_is_saved(tmp_path, monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
     seen, models = run(tmp_path, [dict(type='SyncBuffersHook')])
