@@ -293,6 +293,17 @@ def four_named_bands(root: Path) -> Expected:
     return 0, ['train: 3 images, 32x32, 4 bands', 'verdict: ok']
 
 
+def nan_without_data(root: Path) -> Expected:
+    four_named_bands(root)
+    with (root / 'dataset.yaml').open('a') as file:
+        file.write('nodata: nan\n')
+    for index, path in enumerate(sorted(root.glob('images/*/*.tif'))):
+        bands = np.random.default_rng(index).random((SIZE, SIZE, 4), np.float32)
+        bands[:4] = np.nan
+        tifffile.imwrite(path, bands)
+    return 0, ['train: 3 images, 32x32, float', 'verdict: ok']
+
+
 def leaked_image(root: Path) -> Expected:
     content = (root / 'images/train/a2.jpg').read_bytes()
     (root / 'images/val/b0.jpg').write_bytes(content)
@@ -337,4 +348,5 @@ CASES: list[Callable[[Path], Expected]] = [
     binary_task,
     four_bands,
     four_named_bands,
+    nan_without_data,
 ]

@@ -25,12 +25,12 @@ def two_bands(path):
 
 def not_a_number(path):
     write(path, value=np.nan)
-    return "16384 of 16384 values are not finite .*set 'nodata: nan' in dataset.yaml"
+    return r'1 of 1: images have values that are NaN or infinite: .* has 16384 of 16384 values'
 
 
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:3000])
-    return r'\(3000 bytes\) cannot be read .*copy or export it anew'
+    return r'1 of 1: files cannot be read: .*copy them again or remove them'
 
 
 def palette(path):
@@ -53,7 +53,7 @@ def test_a_training_names_file_and_fix(spoil, tmp_path, run_tool):
     result = run_tool('train.py', LEAF, '--work-dir', tmp_path / 'run', *options)
     assert result.returncode == 2, result.stderr
     (line,) = (line for line in result.stderr.splitlines() if line.startswith('error: '))
-    assert line.startswith(f'error: {path}')
+    assert str(path) in line
     assert re.search(message, line)
 
 

@@ -39,7 +39,8 @@ PROBLEMS = {
     'not finite': Problem(
         ERROR,
         'images have values that are NaN or infinite',
-        'write the files anew with numpy.nan_to_num, or train without them: '
+        'write the files anew with numpy.nan_to_num, set nodata: nan in dataset.yaml for bands '
+        '(docs/bands.md), or train without them: '
         '--cfg-options invalid_data_tolerance_percent={percent}',
     ),
     'not 8-bit': Problem(

@@ -136,7 +136,8 @@ def _tiff_header(file) -> ImageFacts:
             page = tiff.pages[0]
             kind = {'f': 'float'}.get(page.dtype.kind) or f'{page.samplesperpixel} bands'
             return ImageFacts(page.imagewidth, page.imagelength, kind)
-    except (tifffile.TiffFileError, IndexError, ValueError, AttributeError) as error:
+    # Codecs of imagecodecs raise RuntimeError.
+    except (tifffile.TiffFileError, IndexError, ValueError, AttributeError, RuntimeError) as error:
         raise DamagedFileError(reason_of(error)) from error
 
 
@@ -169,7 +170,7 @@ def _decode_any(content: bytes) -> np.ndarray:
         raise DamagedFileError('is no image of a known format')
     try:
         return tifffile.imread(io.BytesIO(content))
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, RuntimeError) as error:
         raise DamagedFileError(reason_of(error)) from error
 
 

@@ -27,11 +27,13 @@ class Rules:
         num_classes: K.
         ignore_orientation: whether images are read without turning them as EXIF says.
         eight_bit: whether images are read as 8-bit colours.
+        has_nodata: whether values that are not finite may mark pixels without data.
     """
 
     num_classes: int
     ignore_orientation: bool = False
     eight_bit: bool = True
+    has_nodata: bool = False
 
 
 @dataclass(slots=True)
@@ -80,8 +82,10 @@ def _inspect_image(facts: SampleFacts, rules: Rules, pixels: bool) -> None:
             facts.digest = hashlib.blake2b(content, digest_size=16).digest()
             check_pixels(content, facts.image)
     except DamagedFileError as error:
-        facts.problems['not finite' if 'NaN' in str(error) else 'damaged'] = f'{path} {error}'
-        return
+        not_finite = 'NaN' in str(error)
+        if not (not_finite and rules.has_nodata):
+            facts.problems['not finite' if not_finite else 'damaged'] = f'{path} {error}'
+            return
     kind = facts.image.kind
     if rules.eight_bit and (kind == 'float' or kind.endswith('bands')):
         facts.problems['not 8-bit'] = f'{path} is a TIFF of kind {kind}'

@@ -19,6 +19,7 @@ def rules_of(dataset: BaseDataset, pipeline: Sequence[dict]) -> Rules:
         num_classes=len(dataset.metainfo['classes']),
         ignore_orientation='ignore_orientation' in (loader or {}).get('color_type', 'color'),
         eight_bit=loader is not None or not pipeline,
+        has_nodata=dataset.metainfo.get('nodata') is not None,
     )
 
 
