@@ -61,7 +61,11 @@ class TiffRows:
         ]
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Read rows ``start`` to ``stop``: RGB uint8 (stop - start, W, 3)."""
+        """Read rows ``start`` to ``stop``: RGB uint8 (stop - start, W, 3).
+
+        Raises:
+            ValueError: a tile cannot be decoded.
+        """
         page = self._page
         rows = np.empty((stop - start, self.width, self.num_bands), dtype=np.uint8)
         tile_height = page.tilelength if page.is_tiled else page.rowsperstrip
@@ -74,7 +78,14 @@ class TiffRows:
             indices=numbers,
         )
         for data, number in segments:
-            tile, (_, _, top, left, _), _ = page.decode(data, number, jpegtables=page.jpegtables)
+            try:
+                decoded = page.decode(data, number, jpegtables=page.jpegtables)
+            except (RuntimeError, ValueError) as error:  # those of imagecodecs and zlib
+                raise ValueError(
+                    f'{self.path}: tile {number} cannot be decoded ({error}); copy or export the '
+                    'file anew'
+                ) from error
+            tile, (_, _, top, left, _), _ = decoded
             if tile is None:  # a sparse file leaves empty tiles out
                 tile = np.zeros((1, tile_height, self.width - left, self.num_bands), np.uint8)
             tile = tile[0, max(start - top, 0) : stop - top, : self.width - left]

@@ -104,6 +104,20 @@ def test_a_class_map_keeps_its_georeference_and_colours(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith('.')] == []
 
 
+def test_a_damaged_tile_is_named(tmp_path, large):
+    path = tmp_path / 'large.tif'
+    tifffile.imwrite(path, large, photometric='rgb', tile=(64, 64), compression='zlib')
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[7]
+    content = bytearray(path.read_bytes())
+    content[start + 2 : start + 40] = bytes(38)
+    path.write_bytes(content)
+    with TiffRows(path) as rows:
+        np.testing.assert_array_equal(rows.read(0, 64), large[:64])
+        with pytest.raises(ValueError, match='large.tif: tile 7 cannot be decoded .*export'):
+            rows.read(64, 128)
+
+
 def test_other_files_have_one_line(tmp_path):
     (tmp_path / 'a.tif').write_text('no picture')
     with pytest.raises(ValueError, match=r'a.tif is not a readable TIFF'):
