@@ -26,20 +26,24 @@ def did_you_mean(
     return f'did you mean {" or ".join(near)}?' if near else ''
 
 
-def import_extra(module: str, extra: str) -> ModuleType:
+def import_extra(module: str, extra: str, needed_by: object = None) -> ModuleType:
     """Import a module of an optional dependency.
 
     Args:
         module: dotted name.
         extra: of this package, that brings it.
+        needed_by: what cannot be done without it, such as a file, for the message.
 
     Raises:
-        ImportError: it is not installed; the message has the line that installs it.
+        ModuleNotFoundError: it cannot be imported; the message has the line that installs it.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition('.')[0]
-        raise ImportError(
-            f'{package} cannot be imported ({error}); run: pip install "mmseg_custom[{extra}]"'
+        missing = isinstance(error, ModuleNotFoundError)
+        what = 'is not installed' if missing else f'cannot be imported ({error})'
+        needs = package if needed_by is None else f'{needed_by} needs {package}, which'
+        raise ModuleNotFoundError(
+            f'{needs} {what}; run: pip install "mmseg_custom[{extra}]"', name=package
         ) from error

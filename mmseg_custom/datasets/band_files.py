@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmseg_custom.messages import import_extra
+
 TIFF_SUFFIXES = ('.tif', '.tiff')
 BAND_SUFFIXES = (*TIFF_SUFFIXES, '.npy', '.png')
 INSTALL = 'run: pip install "mmseg_custom[data]"'
@@ -86,12 +88,7 @@ def _read_png(path: Path) -> np.ndarray:
 
 
 def _read_tiff(path: Path) -> np.ndarray:
-    try:
-        import tifffile
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f'{path} needs tifffile, which is not installed; {INSTALL}'
-        ) from error
+    tifffile = import_extra('tifffile', 'data', path)
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmseg_custom.messages import import_extra
 from mmseg_custom.parallel import process_pool, progress_bar, usable_cores
 from mmseg_custom.writing import check_writable, write_atomically
 
@@ -271,14 +272,9 @@ def read_matlab(path: Path, *keys: str) -> np.ndarray:
         ModuleNotFoundError: scipy is not installed; the message is the line to run.
         ValueError: it is no such file, or has no such variable.
     """
+    matlab = import_extra('scipy.io', 'data', 'reading MATLAB files')
     try:
-        from scipy.io import loadmat
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'MATLAB files need scipy; run: pip install scipy', name='scipy'
-        ) from error
-    try:
-        value = loadmat(path, squeeze_me=True, struct_as_record=True)
+        value = matlab.loadmat(path, squeeze_me=True, struct_as_record=True)
         for key in keys:
             value = value[key]
             value = value.item() if value.dtype == object and value.ndim == 0 else value

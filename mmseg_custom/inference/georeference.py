@@ -36,16 +36,19 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     """Read the georeference of a TIFF; None where it has none.
 
     Raises:
-        ImportError: tifffile is not installed.
+        ModuleNotFoundError: tifffile is not installed.
     """
-    tifffile = import_extra('tifffile', 'data')
-    with tifffile.TiffFile(os.fspath(path)) as file:
-        tags = file.pages[0].tags
-        values = {
-            code: tags[code].value
-            for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS)
-            if code in tags
-        }
+    tifffile = import_extra('tifffile', 'data', f'the georeference of {path}')
+    try:
+        with tifffile.TiffFile(os.fspath(path)) as file:
+            tags = file.pages[0].tags
+            values = {
+                code: tags[code].value
+                for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS)
+                if code in tags
+            }
+    except tifffile.TiffFileError:  # another format under a TIFF's name
+        return None
     affine = _affine(values)
     if affine is None:
         return None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from mmseg_custom.engine.launch import half_precision_inference
 from mmseg_custom.inference.finding import find_model
-from mmseg_custom.inference.georeference import Georeference, read_georeference
 from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import (
@@ -33,7 +33,6 @@ Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
 # What a picture, not the program, is to blame for.
 UNUSABLE = (ValueError, FileNotFoundError)
-TIFF_SUFFIXES = ('.tif', '.tiff')
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class _Loaded:
     name: str
     image: np.ndarray
     packed: dict
-    georeference: Georeference | None
+    source: Path | None
 
 
 class Inferencer:
@@ -250,7 +249,7 @@ class Inferencer:
             name=loaded.name,
             image=loaded.image,
             probs=probs.cpu().numpy() if self.probs else None,
-            georeference=loaded.georeference,
+            source=loaded.source,
             options=self.regions,
         )
 
@@ -258,14 +257,13 @@ class Inferencer:
         """Read a picture and prepare it as the model's test pipeline does."""
         start = time.perf_counter()
         image = self._array(picture, channel_order)
-        is_tiff = isinstance(picture, str | os.PathLike) and name.lower().endswith(TIFF_SUFFIXES)
-        georeference = read_georeference(picture) if is_tiff else None
         read = time.perf_counter()
         packed = self._prepared(name, image)
         with self._lock:
             self.seconds['read'] += read - start
             self.seconds['prepare'] += time.perf_counter() - read
-        return _Loaded(name, picture_of(self.model, image), packed, georeference)
+        source = Path(picture) if isinstance(picture, str | os.PathLike) else None
+        return _Loaded(name, picture_of(self.model, image), packed, source)
 
     def _prepared(self, name: str, image: np.ndarray) -> dict:
         try:

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from mmseg_custom.inference.georeference import Georeference
+from mmseg_custom.inference.georeference import Georeference, read_georeference
 from mmseg_custom.inference.regions import Region, find_regions
+
+TIFF_SUFFIXES = ('.tif', '.tiff')
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Prediction:
         name: of the picture: its path, or a number.
         image: the picture, RGB uint8 (H, W, 3).
         probs: probabilities of all classes, (K, H, W), float32; None unless asked for.
-        georeference: of a GeoTIFF, else None.
+        source: the file that the picture was read from; None for one in memory.
         options: of the regions.
     """
 
@@ -48,8 +51,14 @@ class Prediction:
     name: str = ''
     image: np.ndarray | None = field(default=None, repr=False)
     probs: np.ndarray | None = field(default=None, repr=False)
-    georeference: Georeference | None = None
+    source: Path | None = None
     options: RegionOptions = RegionOptions()
+
+    @cached_property
+    def georeference(self) -> Georeference | None:
+        """Where the pixels of a GeoTIFF lie; None for other pictures."""
+        is_tiff = self.source is not None and self.source.suffix.lower() in TIFF_SUFFIXES
+        return read_georeference(self.source) if is_tiff else None
 
     @cached_property
     def regions(self) -> list[Region]:

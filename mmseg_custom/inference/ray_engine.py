@@ -73,7 +73,7 @@ def predict_on_ray(
         Results as they come, each noted in the manifest first.
 
     Raises:
-        ImportError: Ray is not installed.
+        ModuleNotFoundError: Ray is not installed.
     """
     ray = import_extra('ray', 'ray')
     data = import_extra('ray.data', 'ray')

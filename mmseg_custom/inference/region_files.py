@@ -26,7 +26,7 @@ class CocoRegions:
         """Add a picture.
 
         Raises:
-            ImportError: pycocotools is not installed.
+            ModuleNotFoundError: pycocotools is not installed.
         """
         images, annotations, categories = self.content.values()
         if not categories:

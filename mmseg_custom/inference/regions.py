@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmseg_custom.messages import import_extra
+from mmseg_custom.datasets.annotations.rasterising import coco_masks
 
 Ring = list[tuple[int, int]]
 Box = tuple[int, int, int, int]
@@ -61,10 +61,9 @@ class Region:
         """COCO's compressed run lengths: ``size`` [height, width] and ``counts``, ASCII.
 
         Raises:
-            ImportError: pycocotools is not installed.
+            ModuleNotFoundError: pycocotools is not installed.
         """
-        coco = import_extra('pycocotools.mask', 'data')
-        encoded = coco.encode(np.asfortranarray(self.full_mask.astype(np.uint8)))
+        encoded = coco_masks().encode(np.asfortranarray(self.full_mask.astype(np.uint8)))
         return {'size': encoded['size'], 'counts': encoded['counts'].decode('ascii')}
 
     @property

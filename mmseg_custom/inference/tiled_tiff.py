@@ -21,7 +21,7 @@ class TiffRows:
         num_bands: 1, 3, or more.
 
     Raises:
-        ImportError: tifffile is not installed.
+        ModuleNotFoundError: tifffile is not installed.
         ValueError: the file is no TIFF, or its pixels are not 8-bit.
     """
 

@@ -18,7 +18,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: PyAV is not installed.
+        ModuleNotFoundError: PyAV is not installed.
         ValueError: it is no video, or it ends in the middle; frames before that are yielded first.
     """
     count = 0
@@ -33,7 +33,7 @@ def frame_rate(path: str | os.PathLike) -> Fraction:
     """Frames per second; 25 where the file does not say.
 
     Raises:
-        FileNotFoundError, ImportError, ValueError: as :func:`read_frames`.
+        FileNotFoundError, ModuleNotFoundError, ValueError: as :func:`read_frames`.
     """
     with _opened(path, lambda: '') as stream:
         return stream.average_rate or Fraction(25)

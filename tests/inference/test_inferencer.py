@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -106,3 +108,16 @@ def test_test_time_augmentation_averages_probabilities(
     np.testing.assert_allclose(prediction.confidence, mean.max(0), atol=2e-6)
     with pytest.raises(ValueError, match='has no tta_pipeline; leave --tta out'):
         Inferencer(*build, tta=True)
+
+
+def test_a_tiff_needs_tifffile_for_its_georeference_only(
+    inferencer, picture, tmp_path, monkeypatch
+):
+    Image.fromarray(picture).save(tmp_path / 'field.tif')
+    Image.fromarray(picture).save(tmp_path / 'a_png.tif', format='PNG')
+    assert inferencer(tmp_path / 'a_png.tif').georeference is None
+    monkeypatch.setitem(sys.modules, 'tifffile', None)
+    prediction = inferencer(tmp_path / 'field.tif')
+    np.testing.assert_array_equal(prediction.labels, inferencer(picture).labels)
+    with pytest.raises(ModuleNotFoundError, match='georeference of .*field.tif needs tifffile'):
+        prediction.georeference  # noqa: B018

@@ -85,7 +85,7 @@ def test_geojson_of_a_map(tmp_path, is_point):
     reference = read_georeference(path)
     assert reference.epsg == 32633
     shift = (0.25, 0.125) if is_point else (0.0, 0.0)
-    content = to_geojson(prediction(georeference=reference))
+    content = to_geojson(prediction(source=path))
     assert content['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::32633'
     ring = content['features'][0]['geometry']['coordinates'][0]
     xs, ys = zip(*ring)
