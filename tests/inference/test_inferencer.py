@@ -121,3 +121,15 @@ def test_a_tiff_needs_tifffile_for_its_georeference_only(
     np.testing.assert_array_equal(prediction.labels, inferencer(picture).labels)
     with pytest.raises(ModuleNotFoundError, match='georeference of .*field.tif needs tifffile'):
         prediction.georeference  # noqa: B018
+
+
+def test_the_package_names_what_users_import():
+    import mmseg_custom.inference as package
+    from mmseg_custom.inference import inferencer, prediction, regions
+
+    assert package.Inferencer is inferencer.Inferencer
+    assert package.Prediction is prediction.Prediction
+    assert package.RegionOptions is prediction.RegionOptions
+    assert package.Region is regions.Region
+    with pytest.raises(AttributeError, match='inference. has no attribute .Segmenter'):
+        package.Segmenter  # noqa: B018
