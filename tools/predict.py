@@ -17,9 +17,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add('model', help='a config, a checkpoint that carries its config, or a published name')
     add('weights', nargs='?', help='checkpoint for a config')
-    add('source', metavar='SOURCE', help='a picture, folder, "pattern", or video')
+    add('source', metavar='SOURCE', help='a picture, video, folder, or "pattern"')
     add('--out-dir', required=True, help='folder for the results')
-    add('--save', default='mask,overlay', help=f'some of {KINDS}; default %(default)s')
+    add('--save', help=f'some of {KINDS}; default mask,overlay, of videos overlay')
     add('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
     add('--batch-size', type=int, default=1, help='pictures at once; default 1')
     add('--opacity', type=float, default=0.5, help='of the class colours, 0 to 1; default 0.5')
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.prediction_files import Tiling
 
     keep_freed_memory()
-    kinds = [kind for kind in args.save.split(',') if kind]
+    kinds = None if args.save is None else [kind for kind in args.save.split(',') if kind]
     options = dict(
         model=args.model,
         weights=args.weights,
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=args.batch_size,
         half=args.amp,
         tta=args.tta,
-        probs='probs' in kinds,
+        probs='probs' in (kinds or ()),
         regions=RegionOptions(args.whole_classes, args.min_area),
         cfg_options=args.cfg_options,
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmseg_custom.engine.launch import half_precision_inference
 from mmseg_custom.inference.finding import find_model
-from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
+from mmseg_custom.inference.pictures import UNUSABLE, Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import (
     array_pipeline,
@@ -31,8 +31,6 @@ from mmseg_custom.inference.predictor import (
 
 Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
-# What a picture, not the program, is to blame for.
-UNUSABLE = (ValueError, FileNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class Inferencer:
         show: gets the report on the weights as text; None shows nothing.
 
     Attributes:
-        seconds: spent so far on ``read``, ``prepare`` (both by all readers together) and
-            ``predict``.
+        seconds: spent so far on ``read``, ``prepare`` (both by all readers together), ``predict``
+            and, where files are written, ``write`` (by all writers together).
 
     Raises:
         FileNotFoundError: there is no such config or checkpoint.
@@ -100,7 +98,7 @@ class Inferencer:
         self.model.measures_confidence = True
         self.batch_size, self.probs, self.regions = batch_size, probs, regions
         self.num_readers = num_readers
-        self.seconds = dict(read=0.0, prepare=0.0, predict=0.0)
+        self.seconds = dict(read=0.0, prepare=0.0, predict=0.0, write=0.0)
         self._lock = threading.Lock()
         self.tta = tta
         self._prepare = array_pipeline(self.model.cfg, tta)
@@ -253,8 +251,10 @@ class Inferencer:
             options=self.regions,
         )
 
-    def _read(self, name: str, picture: Source, channel_order: str) -> _Loaded:
+    def _read(self, name: str, picture: Source | Exception, channel_order: str) -> _Loaded:
         """Read a picture and prepare it as the model's test pipeline does."""
+        if isinstance(picture, Exception):
+            raise picture
         start = time.perf_counter()
         image = self._array(picture, channel_order)
         read = time.perf_counter()

@@ -42,7 +42,6 @@ def predict_tiled(
     if num_classes > 256:
         raise ValueError(f'{num_classes} classes do not fit into an 8-bit class map; expected 256')
     pixels, start = np.zeros(num_classes, dtype=np.int64), time.perf_counter()
-    inferencer.seconds['write'] = 0.0
     with TiffRows(source) as rows:
         size, window = (rows.height, rows.width), (tile, tile)
         needed = estimate_memory(size, window, overlap, num_classes) / GIB

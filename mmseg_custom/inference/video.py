@@ -21,12 +21,28 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
         ModuleNotFoundError: PyAV is not installed.
         ValueError: it is no video, or it ends in the middle; frames before that are yielded first.
     """
-    count = 0
+    count, end, damaged = 0, 0.0, False
     with _opened(path, lambda: f'after {count} frames') as stream:
         stream.thread_type = 'AUTO'
-        for frame in stream.container.decode(stream):
-            count += 1
-            yield frame.to_ndarray(format='rgb24')
+        stated = _stated_seconds(stream)
+        for packet in stream.container.demux(stream):
+            damaged |= packet.is_corrupt
+            for frame in packet.decode():
+                count, end = count + 1, frame.time or 0.0
+                yield frame.to_ndarray(format='rgb24')
+    # FFmpeg takes the end of a file for the end of the video.
+    if damaged or stated - end > max(1.0, 0.05 * stated):
+        raise ValueError(
+            f'{path} is cut off or damaged: it gives {count} frames, to second {end:.1f} of '
+            f'{stated:.1f}; copy or export it anew'
+        )
+
+
+def _stated_seconds(stream) -> float:
+    """How long the file says that the video is; 0 where it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (stream.container.duration or 0) / 1e6
 
 
 def frame_rate(path: str | os.PathLike) -> Fraction:
