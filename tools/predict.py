@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
     keep_freed_memory()
     kinds = None if args.save is None else [kind for kind in args.save.split(',') if kind]
+    wanted = {*(kinds or ())}
     options = dict(
         model=args.model,
         weights=args.weights,
@@ -54,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=args.batch_size,
         half=args.amp,
         tta=args.tta,
-        probs='probs' in (kinds or ()),
+        probs='probs' in wanted,
+        confidence=bool(wanted & {'regions', 'hosted'}),
         regions=RegionOptions(args.whole_classes, args.min_area),
         cfg_options=args.cfg_options,
     )

@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.labelled import predict_labelled
     from mmseg_custom.inference.thresholds import count_thresholds, plot_thresholds
 
-    options = dict(probs=True, cfg_options=args.cfg_options)
+    options = dict(probs=True, confidence=False, cfg_options=args.cfg_options)
     inferencer = Inferencer(args.model, args.weights, args.device, **options)
     found = count_thresholds(predict_labelled(inferencer, args.split))
     threshold = getattr(inferencer.model.decode_head, 'threshold', None) or 0.5
