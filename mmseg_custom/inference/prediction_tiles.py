@@ -52,7 +52,7 @@ def predict_tiled(
             )
 
         def labels():
-            for band, _ in predict_bands(
+            for band in predict_bands(
                 inferencer.model, rows.read, size, window, overlap, inferencer.batch_size
             ):
                 pixels[:] += np.bincount(band.ravel(), minlength=num_classes)
