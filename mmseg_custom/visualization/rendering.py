@@ -6,6 +6,7 @@ of integers (H, W) that holds class indices, or ``ignore_index`` where nothing i
 blue) per class, 0..255.
 """
 
+import base64
 import io
 import os
 from collections.abc import Sequence
@@ -168,6 +169,20 @@ def class_shares(
     labelled = class_map[labelled_pixels(class_map, ignore_index)].astype(np.int64)
     counts = np.bincount(labelled, minlength=num_classes)
     return counts / max(counts.sum(), 1)
+
+
+def data_address(picture: np.ndarray, kind: str = 'JPEG') -> str:
+    """Return a picture as a ``data:`` address, which a page holds without another file.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        kind: ``'JPEG'`` for a photograph, which loses a little; ``'PNG'`` for a label map.
+    """
+    content = io.BytesIO()
+    options = dict(quality=90, subsampling=0) if kind == 'JPEG' else dict(optimize=True)
+    Image.fromarray(picture).save(content, kind, **options)
+    encoded = base64.b64encode(content.getvalue()).decode('ascii')
+    return f'data:image/{kind.lower()};base64,{encoded}'
 
 
 def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> Path:

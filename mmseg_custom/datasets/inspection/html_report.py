@@ -1,6 +1,5 @@
 """The inspection as one HTML file: findings, classes, a few samples with their labels."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -17,10 +16,10 @@ from mmseg_custom.datasets.inspection.summary import (
 )
 from mmseg_custom.datasets.inspection.totals import Split, Totals
 from mmseg_custom.visualization.panels import draw_overlay
+from mmseg_custom.visualization.rendering import data_address
 
 SAMPLES_SHOWN = 6
 LONGEST_SIDE = 480
-JPEG_QUALITY = 85
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: left }
@@ -112,7 +111,7 @@ def _samples(split: Split) -> Iterator[str]:
         picture = _overlay(split, sample)
         if picture is not None:
             yield (
-                f'<figure><img alt="" src="data:image/jpeg;base64,{_jpeg(picture)}">'
+                f'<figure><img alt="" src="{data_address(picture)}">'
                 f'<figcaption>{_text(sample["img_path"])}</figcaption></figure>'
             )
 
@@ -136,9 +135,3 @@ def _overlay(split: Split, sample: dict) -> np.ndarray | None:
     labels = read_class_map(sample, split.rules.num_classes, (width, height))
     labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     return draw_overlay(small, labels, split.classes, split.dataset.metainfo['palette'])
-
-
-def _jpeg(picture: np.ndarray) -> str:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode('.jpg', picture[..., ::-1], quality)
-    return base64.b64encode(encoded.tobytes()).decode()
