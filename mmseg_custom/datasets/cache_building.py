@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
+from mmseg_custom.datasets.cache import CachedLoading, write
 from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.parallel import usable_cores
 from mmseg_custom.registry import DATASETS
+from mmseg_custom.writing import PARTIAL_SUFFIX
 
 LOCK_NAME = 'building.lock'
 # Samples that say how much room all will take.

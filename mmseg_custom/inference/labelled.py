@@ -15,6 +15,7 @@ from mmseg_custom.inference.predictor import in_scope, picture_of, read_image
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.visualization.panels import side_by_side
 from mmseg_custom.visualization.rendering import data_address
+from mmseg_custom.writing import whole_file
 
 IGNORE_INDEX = 255
 
@@ -121,8 +122,8 @@ def write_gallery(inferencer: Inferencer, split: str, count: int, out_html: Path
             f'(worst: {html.escape(worst)})</figcaption><img src="{data_address(drawn)}"></figure>'
         )
     title = f'The {len(kept)} worst of {len(scored)} pictures'
-    out_html.parent.mkdir(parents=True, exist_ok=True)
-    out_html.write_text(PAGE.format(title=title, items='\n'.join(items)), encoding='utf-8')
+    with whole_file(out_html) as partial:
+        partial.write_text(PAGE.format(title=title, items='\n'.join(items)), encoding='utf-8')
     return sorted(scored, key=lambda found: found.miou)
 
 

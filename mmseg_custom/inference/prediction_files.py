@@ -27,6 +27,7 @@ from mmseg_custom.inference.region_files import (
 from mmseg_custom.visualization.file_names import name_below
 from mmseg_custom.visualization.panels import draw_overlay
 from mmseg_custom.visualization.rendering import class_map_image, class_shares, write_image
+from mmseg_custom.writing import whole_file
 
 # What `--save` knows, and the ending of its file.
 ENDINGS = {
@@ -187,7 +188,6 @@ def _predict_pictures(
         start = time.perf_counter()
         job = by_image[prediction.name]
         for kind, path in job.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             WRITERS[kind](prediction, path, opacity)
         height, width = prediction.labels.shape
         shares = class_shares(prediction.labels, len(prediction.classes), ignore_index=None)
@@ -269,9 +269,9 @@ class RegionSummary:
 
     def write(self) -> None:
         """Write both files."""
-        self.out_dir.mkdir(parents=True, exist_ok=True)
-        (self.out_dir / COCO_FILE).write_text(json.dumps(self._coco.content))
-        (self.out_dir / AREAS_FILE).write_text(csv_of(sorted(self._rows)), encoding='utf-8')
+        _write_json(self._coco.content, self.out_dir / COCO_FILE)
+        with whole_file(self.out_dir / AREAS_FILE) as partial:
+            partial.write_text(csv_of(sorted(self._rows)), encoding='utf-8')
 
 
 def _write_mask(prediction: Prediction, path: Path, opacity: float) -> None:
@@ -284,13 +284,14 @@ def _write_overlay(prediction: Prediction, path: Path, opacity: float) -> None:
 
 
 def _write_probs(prediction: Prediction, path: Path, opacity: float) -> None:
-    np.savez_compressed(
-        path, probs=prediction.probs.astype(np.float16), classes=np.array(prediction.classes)
-    )
+    probs, classes = prediction.probs.astype(np.float16), np.array(prediction.classes)
+    with whole_file(path) as partial:
+        np.savez_compressed(partial, probs=probs, classes=classes)
 
 
 def _write_json(content: dict, path: Path) -> None:
-    path.write_text(json.dumps(content), encoding='utf-8')
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content), encoding='utf-8')
 
 
 WRITERS: dict[str, Callable[[Prediction, Path, float], None]] = {

@@ -58,7 +58,6 @@ def predict_tiled(
                 pixels[:] += np.bincount(band.ravel(), minlength=num_classes)
                 yield band
 
-        class_map.parent.mkdir(parents=True, exist_ok=True)
         palette = inferencer.model.dataset_meta['palette']
         write_class_map(class_map, labels(), size, palette, rows.geo_tags)
     inferencer.seconds['predict'] += time.perf_counter() - start

@@ -59,8 +59,8 @@ def predict_video(
                 waiting.popleft().result()
         for future in waiting:
             future.result()
-    if not num_frames:
-        raise ValueError(errors[0] if errors else f'{video} holds no frames')
+        if not num_frames:
+            raise ValueError(errors[0] if errors else f'{video} holds no frames')
     return num_frames, pixels / pixels.sum(), errors[0] if errors else None
 
 

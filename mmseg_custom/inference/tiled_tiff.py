@@ -8,6 +8,7 @@ import numpy as np
 
 from mmseg_custom.inference.georeference import GEO_TAGS
 from mmseg_custom.messages import import_extra
+from mmseg_custom.writing import whole_file
 
 TILE = 512
 
@@ -106,7 +107,7 @@ def write_class_map(
     """Write a class map as a tiled, compressed palette TIFF while it comes.
 
     Args:
-        path: to write, under another name first.
+        path: to write.
         bands: class indices, uint8 (any height, W), from the top to the bottom.
         size: (height, width) of the whole.
         palette: (red, green, blue) in 0..255 of each class.
@@ -115,9 +116,7 @@ def write_class_map(
     tifffile = import_extra('tifffile', 'data')
     colours = np.zeros((3, 256), dtype=np.uint16)
     colours[:, : len(palette)] = 257 * np.asarray(palette, dtype=np.uint16).T
-    path = Path(path)
-    partial = path.with_name(f'.{path.name}.partial.tif')
-    try:
+    with whole_file(path) as partial:
         tifffile.imwrite(
             partial,
             _tiles(bands, size[1]),
@@ -130,9 +129,6 @@ def write_class_map(
             bigtiff=size[0] * size[1] > 2**31,
             extratags=geo_tags,
         )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _tiles(bands: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from mmseg_custom.messages import import_extra
+from mmseg_custom.writing import whole_file
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
 
@@ -76,22 +77,27 @@ def _opened(path: str | os.PathLike, progress: Callable[[], str]):
 
 
 class VideoWriter:
-    """Write frames as H.264, to another name first; a context manager.
+    """Write frames as H.264, a whole file or none; a context manager.
 
     Args:
         path: of the file, ``.mp4`` or another container that holds H.264.
         rate: frames per second.
+
+    Raises:
+        ValueError: no frame was written.
     """
 
     def __init__(self, path: str | os.PathLike, rate: Fraction | int) -> None:
         self.path = Path(path)
-        self._partial = self.path.with_name(f'.{self.path.stem}.partial{self.path.suffix}')
         self._av = import_extra('av', 'video')
         self._rate, self._stream = Fraction(rate).limit_denominator(65535), None
 
     def __enter__(self) -> 'VideoWriter':
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(os.fspath(self._partial), mode='w')
+        with ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self.path))
+            self._container = stack.enter_context(self._av.open(os.fspath(partial), mode='w'))
+            stack.push(self._flush)
+            self._ending = stack.pop_all()
         return self
 
     def write(self, frame: np.ndarray) -> None:
@@ -106,11 +112,12 @@ class VideoWriter:
         )
         self._container.mux(self._stream.encode(picture))
 
-    def __exit__(self, error_type, *_) -> None:
-        if self._stream is not None and error_type is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
-        if error_type is None and self._stream is not None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+    def _flush(self, error_type, *_) -> None:
+        if error_type is not None:
+            return
+        if self._stream is None:
+            raise ValueError(f'no frame for {self.path}; expected at least one')
+        self._container.mux(self._stream.encode())
+
+    def __exit__(self, *error) -> None:
+        self._ending.__exit__(*error)

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmseg_custom.writing import whole_file
+
 IGNORE_INDEX = 255
 UNLABELLED_COLOUR = (255, 255, 255)
 MAX_CLASSES = 256
@@ -186,9 +188,7 @@ def data_address(picture: np.ndarray, kind: str = 'JPEG') -> str:
 
 
 def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> Path:
-    """Write a PNG in one step, so that a full disk leaves neither half a file nor a lost old one.
-
-    Several processes may write the same file.
+    """Write a PNG, whole or not at all.
 
     Args:
         path: where to write; missing folders are made.
@@ -201,13 +201,6 @@ def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> P
     if isinstance(picture, np.ndarray):
         check_image(picture)
         picture = Image.fromarray(picture, 'RGB')
-    encoded = io.BytesIO()
-    picture.save(encoded, 'PNG')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
-    try:
-        unfinished.write_bytes(encoded.getvalue())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        picture.save(partial, 'PNG')
     return path
