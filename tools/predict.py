@@ -14,13 +14,11 @@ KINDS = 'mask, color, overlay, side-by-side, probs, regions (GeoJSON, COCO, CSV)
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Predict the classes of every pixel of pictures.')
+    cli.add_model_arguments(parser)
     add = parser.add_argument
-    add('model', help='a config, a checkpoint that carries its config, or a published name')
-    add('weights', nargs='?', help='checkpoint for a config')
     add('source', metavar='SOURCE', help='a picture, video, folder, or "pattern"')
     add('--out-dir', required=True, help='folder for the results')
     add('--save', help=f'some of {KINDS}; default mask,overlay, of videos overlay')
-    add('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
     add('--batch-size', type=int, default=1, help='pictures at once; default 1')
     add('--opacity', type=float, default=0.5, help='of the class colours, 0 to 1; default 0.5')
     add('--min-area', type=int, default=1, help='of a region, in pixels; default 1')

@@ -12,12 +12,11 @@ from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.evaluation.confusion import count_confusion
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.predictor import in_scope, picture_of, read_image
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.visualization.panels import side_by_side
 from mmseg_custom.visualization.rendering import data_address
 from mmseg_custom.writing import whole_file
-
-IGNORE_INDEX = 255
 
 
 @dataclass(frozen=True)

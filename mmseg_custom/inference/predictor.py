@@ -26,6 +26,7 @@ from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.engine.task import fit_heads
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
+from mmseg_custom.wrapped import inner_configs
 
 
 def load_model(
@@ -192,15 +193,13 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
 
 
 def _test_dataset(config: Config) -> dict:
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset and 'pipeline' not in dataset:
-        dataset = dataset['dataset']
-    return dataset
+    return (config.get('test_dataloader') or {}).get('dataset') or {}
 
 
 def _pipeline(config: Config) -> list[dict]:
     """Return the test pipeline without the steps that load labels."""
-    pipeline = _test_dataset(config).get('pipeline') or config.get('test_pipeline')
+    dataset = next(inner_configs(_test_dataset(config)))
+    pipeline = dataset.get('pipeline') or config.get('test_pipeline')
     if not pipeline:
         raise ValueError(
             f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_custom.inference.labelled import IGNORE_INDEX, Labelled
+from mmseg_custom.inference.labelled import Labelled
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.writing import whole_file
 
 NUM_BINS = 1000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.visualization.legend import (
     BACKGROUND,
     SHARE_COLOUR,
@@ -19,7 +20,6 @@ from mmseg_custom.visualization.legend import (
     unlabelled_entry,
 )
 from mmseg_custom.visualization.rendering import (
-    IGNORE_INDEX,
     Palette,
     class_shares,
     data_address,

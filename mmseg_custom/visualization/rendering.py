@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.writing import whole_file
 
-IGNORE_INDEX = 255
 UNLABELLED_COLOUR = (255, 255, 255)
 MAX_CLASSES = 256
 
