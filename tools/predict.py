@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> None:
         *(args.source, args.out_dir, kinds, options),
         opacity=args.opacity,
         overwrite=args.overwrite,
-        tiling=Tiling(args.tile, args.overlap, args.max_memory) if args.tile else None,
-        num_ray_workers=args.workers if args.engine == 'ray' else 0,
+        tiling=Tiling(args.tile, args.overlap, args.max_memory) if args.tile is not None else None,
+        num_ray_workers=args.workers if args.engine == 'ray' else None,
     )
     if num_left_out:
         sys.exit(1)

@@ -26,7 +26,7 @@ def predict_source(
     opacity: float = 0.5,
     overwrite: bool = False,
     tiling: Tiling | None = None,
-    num_ray_workers: int = 0,
+    num_ray_workers: int | None = None,
 ) -> int:
     """Predict a picture, folder, pattern or video and print what became of it.
 
@@ -38,7 +38,7 @@ def predict_source(
         opacity: weight of the class colours in overlays, 0..1.
         overwrite: whether files that exist may be replaced.
         tiling: how TIFF files larger than the memory are cut; None for pictures as they are.
-        num_ray_workers: actors on a Ray cluster; 0 predicts in this process.
+        num_ray_workers: actors on a Ray cluster; None predicts in this process.
 
     Returns:
         How many pictures and videos failed.
@@ -48,6 +48,8 @@ def predict_source(
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f'--opacity {opacity}: expected 0 (picture) to 1 (classes only)')
+    if num_ray_workers is not None and num_ray_workers < 1:
+        raise ValueError(f'--workers {num_ray_workers}: expected at least 1')
     if tiling and num_ray_workers:
         raise ValueError('--engine ray does not cut pictures into tiles; leave out --tile')
     resumes = num_ray_workers and Path(out_dir, ray_engine.MANIFEST).is_file()

@@ -17,6 +17,7 @@ from mmseg_custom.inference.pictures import find_files, is_video
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.inference.prediction_tiles import predict_tiled
 from mmseg_custom.inference.prediction_videos import draw_color, draw_side_by_side, predict_video
+from mmseg_custom.inference.predictor import takes_bands
 from mmseg_custom.inference.region_files import (
     CocoRegions,
     area_rows,
@@ -230,11 +231,28 @@ class Tiling:
     overlap: int
     max_memory_gib: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Refuse tiles without pixels of their own."""
+        if self.tile < 1:
+            raise ValueError(f'--tile {self.tile}: expected the side of a tile in pixels')
+        if not 0 <= self.overlap < self.tile:
+            raise ValueError(
+                f'--overlap {self.overlap}: expected 0 to less than --tile {self.tile}'
+            )
+
 
 def predict_large_files(
     inferencer: Inferencer, jobs: Sequence[Job], tiling: Tiling
 ) -> Iterator[Result]:
-    """Predict TIFF files in tiles; jobs are planned with ``tiled``."""
+    """Predict TIFF files in tiles; jobs are planned with ``tiled``.
+
+    Raises:
+        ValueError: the model takes other bands than colours.
+    """
+    if takes_bands(inferencer.model.cfg):
+        raise ValueError(
+            '--tile reads 8-bit colours, but the model takes other bands; leave out --tile'
+        )
     for job in jobs:
         try:
             size, shares = predict_tiled(

@@ -36,8 +36,6 @@ def predict_tiled(
     Raises:
         ValueError: the file does not fit, or it would take more memory.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f'--overlap {overlap}: expected 0 to less than --tile {tile}')
     num_classes = len(inferencer.classes)
     if num_classes > 256:
         raise ValueError(f'{num_classes} classes do not fit into an 8-bit class map; expected 256')

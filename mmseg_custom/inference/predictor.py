@@ -111,7 +111,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     if not os.path.isfile(path):
         raise FileNotFoundError(f'picture {path} does not exist')
     loader = _pipeline(model.cfg)[0]
-    if _takes_bands(model.cfg):
+    if takes_bands(model.cfg):
         return _built_loader(model.cfg)({'img_path': path})['img']
     try:
         image = _built_loader(model.cfg)({'img_path': path})['img']
@@ -132,7 +132,7 @@ def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it is no RGB uint8 (H, W, 3) where the model takes colours.
     """
-    if _takes_bands(model.cfg):
+    if takes_bands(model.cfg):
         return image
     check_image(image)
     # As OpenCV reads: BGR.
@@ -141,7 +141,7 @@ def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
 
 def picture_of(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Return what :func:`read_image` read as a picture to look at, RGB uint8 (H, W, 3)."""
-    return _built_loader(model.cfg).to_rgb(image) if _takes_bands(model.cfg) else image
+    return _built_loader(model.cfg).to_rgb(image) if takes_bands(model.cfg) else image
 
 
 def array_pipeline(config: Config, tta: bool = False) -> Compose:
@@ -167,7 +167,8 @@ def in_scope(config: Config):
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
 
 
-def _takes_bands(config: Config) -> bool:
+def takes_bands(config: Config) -> bool:
+    """Whether a model is fed with other bands than 8-bit colours."""
     return _type_name(_pipeline(config)[0]) == BAND_LOADER
 
 

@@ -32,7 +32,9 @@ class TiffRows:
         try:
             self._file = tifffile.TiffFile(os.fspath(path))
         except tifffile.TiffFileError as error:
-            raise ValueError(f'{path} is not a readable TIFF ({error})') from error
+            raise ValueError(
+                f'{path} is not a readable TIFF ({error}); convert it, or leave out --tile'
+            ) from error
         self._page = page = self._file.pages[0]
         self.height, self.width = page.imagelength, page.imagewidth
         self.num_bands = page.samplesperpixel
