@@ -56,7 +56,8 @@ def predict_bands(
             ]
         down = _shares(grid.rows, whole.rows, overlap, top, bottom)
         kept = {row: kept[row] for row in down}
-        yield np.concatenate([_labels(kept, down, across) for across in chunks], axis=1)
+        maps = [_whole_map(kept, down, across) for across in chunks]
+        yield np.concatenate([_labels(model, one) for one in maps], axis=1)
 
 
 def _shares(
@@ -105,16 +106,23 @@ def _window_logits(
     return logits
 
 
-def _labels(
+def _whole_map(
     logits: dict[int, list[Tensor]], down: dict[int, AxisMap], across: dict[int, AxisMap]
-) -> np.ndarray:
-    """Put the logits of windows together and take the best class, uint8 (rows, columns)."""
+) -> LogitMap:
+    """Put the logits of windows together."""
     parts = [
         LogitPart(logits[row][column], rows, columns)
         for row, rows in down.items()
         for column, columns in across.items()
     ]
-    return LogitMap(tuple(parts)).labels().to(torch.uint8).numpy()
+    return LogitMap(tuple(parts))
+
+
+def _labels(model: torch.nn.Module, whole: LogitMap) -> np.ndarray:
+    """The best class of each pixel, uint8 (rows, columns); of one output channel, 0 or 1."""
+    if whole.shape[0] == 1:
+        return (whole.logits()[0].sigmoid() > model.decode_head.threshold).byte().numpy()
+    return whole.labels().byte().numpy()
 
 
 def estimate_memory(
