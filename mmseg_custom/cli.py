@@ -27,6 +27,33 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add_traceback_argument(parser)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``model``, ``weights`` and ``--device``, as ``Inferencer`` takes them."""
+    add = parser.add_argument
+    add('model', help='a config, a checkpoint that carries its config, or a published name')
+    add('weights', nargs='?', help='checkpoint for a config')
+    add('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
+
+
+def parse_conversion(
+    argv: list[str] | None, description: str, default_folder: str, **positionals: str
+) -> argparse.Namespace:
+    """Parse the command line of a converter that writes beside what it reads.
+
+    Args:
+        argv: the command line.
+        description: of the tool.
+        default_folder: of the results, where ``--out-dir`` does not name another one.
+        positionals: what is read: names and their help.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    for name, text in positionals.items():
+        parser.add_argument(name, help=text)
+    parser.add_argument('-o', '--out-dir', help=f'of the results, in place of {default_folder}')
+    add_conversion_arguments(parser)
+    return parser.parse_args(argv)
+
+
 def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and the ``--local-rank`` that some launchers append."""
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')

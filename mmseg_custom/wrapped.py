@@ -1,6 +1,7 @@
-"""Data sets inside wrappers, by their configs."""
+"""Data sets inside wrappers, by their configs or as they are built."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 def inner_configs(dataset: Mapping) -> Iterator[dict]:
@@ -15,3 +16,17 @@ def inner_configs(dataset: Mapping) -> Iterator[dict]:
         return
     for member in inner:
         yield from inner_configs(member)
+
+
+def inner_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the outermost data sets with a pipeline of transforms, among one and those it wraps.
+
+    Args:
+        dataset: a built data set, or a wrapper with ``dataset`` or ``datasets``.
+    """
+    if hasattr(getattr(dataset, 'pipeline', None), 'transforms'):
+        yield dataset
+        return
+    for inner in (getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())):
+        if inner is not None:
+            yield from inner_datasets(inner)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL_SUFFIX = '.partial'
@@ -28,6 +30,29 @@ def check_writable(folder: str | os.PathLike, option: str) -> None:
             f'cannot write to the folder {folder} ({error.strerror}); choose another one with '
             f'{option}'
         ) from error
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Write a file so that it appears whole when the block ends, and not at all after an error.
+
+    Several processes may write the same file. For one that has to outlast a loss of power, see
+    :func:`write_atomically`.
+
+    Args:
+        path: of the file; its folder is made.
+
+    Yields:
+        Another name in that folder, with the same suffix, to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}{PARTIAL_SUFFIX}{path.suffix}')
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -14,13 +14,11 @@ KINDS = 'mask, color, overlay, side-by-side, probs, regions (GeoJSON, COCO, CSV)
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Predict the classes of every pixel of pictures.')
+    cli.add_model_arguments(parser)
     add = parser.add_argument
-    add('model', help='a config, a checkpoint that carries its config, or a published name')
-    add('weights', nargs='?', help='checkpoint for a config')
-    add('source', metavar='SOURCE', help='a picture, folder, "pattern", or video')
+    add('source', metavar='SOURCE', help='a picture, video, folder, or "pattern"')
     add('--out-dir', required=True, help='folder for the results')
-    add('--save', default='mask,overlay', help=f'some of {KINDS}; default %(default)s')
-    add('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
+    add('--save', help=f'some of {KINDS}; default mask,overlay, of videos overlay')
     add('--batch-size', type=int, default=1, help='pictures at once; default 1')
     add('--opacity', type=float, default=0.5, help='of the class colours, 0 to 1; default 0.5')
     add('--min-area', type=int, default=1, help='of a region, in pixels; default 1')
@@ -46,7 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.prediction_files import Tiling
 
     keep_freed_memory()
-    kinds = [kind for kind in args.save.split(',') if kind]
+    kinds = None if args.save is None else [kind for kind in args.save.split(',') if kind]
+    wanted = {*(kinds or ())}
     options = dict(
         model=args.model,
         weights=args.weights,
@@ -54,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=args.batch_size,
         half=args.amp,
         tta=args.tta,
-        probs='probs' in kinds,
+        probs='probs' in wanted,
+        confidence=bool(wanted & {'regions', 'hosted'}),
         regions=RegionOptions(args.whole_classes, args.min_area),
         cfg_options=args.cfg_options,
     )
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> None:
         *(args.source, args.out_dir, kinds, options),
         opacity=args.opacity,
         overwrite=args.overwrite,
-        tiling=Tiling(args.tile, args.overlap, args.max_memory) if args.tile else None,
-        num_ray_workers=args.workers if args.engine == 'ray' else 0,
+        tiling=Tiling(args.tile, args.overlap, args.max_memory) if args.tile is not None else None,
+        num_ray_workers=args.workers if args.engine == 'ray' else None,
     )
     if num_left_out:
         sys.exit(1)

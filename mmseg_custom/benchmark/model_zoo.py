@@ -1,7 +1,6 @@
 """``docs/model_zoo.md``, written from the configs."""
 
 import ast
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,11 +244,3 @@ def make_page(folder: Path | None = None) -> str:
 def is_current(page: str, file: Path) -> bool:
     """Whether ``file`` holds ``page``."""
     return file.is_file() and file.read_text(encoding='utf-8') == page
-
-
-def write_page(page: str, file: Path) -> None:
-    """Write the page, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix('.tmp')
-    draft.write_text(page, encoding='utf-8')
-    os.replace(draft, file)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_custom.datasets.band_files import BAND_SUFFIXES
-from mmseg_custom.datasets.class_balance import IGNORE_INDEX, keep_steps
+from mmseg_custom.datasets.class_balance import keep_steps
 from mmseg_custom.datasets.dataset_yaml import YAML_NAME, read_dataset_yaml
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import DATASETS, SCOPE
 from mmseg_custom.wrapped import inner_configs
 from mmseg_custom.writing import write_atomically

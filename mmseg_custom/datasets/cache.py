@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmseg_custom.writing import whole_file
+
 MAGIC = b'mmsegc01'
 # Up to a few megabytes, making a map and fetching its pages takes longer than reading all.
 MAPPED_BYTES = 2**22
 # The header's length follows the magic; arrays begin at multiples of this.
 ALIGNMENT = 64
 SUFFIX = '.sample'
-PARTIAL_SUFFIX = '.partial'
 # A sample's place in its data set, which says nothing about the sample.
 PLACE = 'sample_idx'
 # What has read the label; a mixture of data sets puts another one in its place.
@@ -144,20 +145,13 @@ def write(path: str, files: list, entries: dict) -> int:
     tuples = [key for key, value in values.items() if isinstance(value, tuple)]
     header = dict(files=files, arrays=layout, values=values, tuples=tuples, bytes=position)
     text = json.dumps(header).encode()
-    start, path = _padded(len(MAGIC) + 4 + len(text)), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}{PARTIAL_SUFFIX}{os.getpid()}')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(MAGIC + struct.pack('<I', len(text)) + text)
-            for (_, _, offset), array in zip(layout.values(), arrays.values()):
-                file.seek(start + offset)
-                file.write(array.data)
-            file.truncate(start + position)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    start = _padded(len(MAGIC) + 4 + len(text))
+    with whole_file(path) as partial, open(partial, 'wb') as file:
+        file.write(MAGIC + struct.pack('<I', len(text)) + text)
+        for (_, _, offset), array in zip(layout.values(), arrays.values()):
+            file.seek(start + offset)
+            file.write(array.data)
+        file.truncate(start + position)
     return start + position
 
 

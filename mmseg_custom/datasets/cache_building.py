@@ -4,21 +4,22 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
 import torch
-from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_custom.datasets.cache import PARTIAL_SUFFIX, CachedLoading, write
+from mmseg_custom.datasets.cache import CachedLoading, write
 from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.parallel import usable_cores
 from mmseg_custom.registry import DATASETS
+from mmseg_custom.wrapped import inner_datasets
+from mmseg_custom.writing import PARTIAL_SUFFIX
 
 LOCK_NAME = 'building.lock'
 # Samples that say how much room all will take.
@@ -56,7 +57,7 @@ def CachedDataset(dataset, folder: str):
         dataset = DATASETS.build(dataset)
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    for source in data_sources(dataset):
+    for source in inner_datasets(dataset):
         steps = source.pipeline.transforms
         loading = [*itertools.takewhile(_is_loading, steps)]
         if all(isinstance(step, RemapClasses) for step in loading):
@@ -74,16 +75,6 @@ def CachedDataset(dataset, folder: str):
 
 def _is_loading(step) -> bool:
     return type(step).__name__.startswith('Load') or isinstance(step, RemapClasses)
-
-
-def data_sources(dataset) -> Iterator:
-    """The data sets with a pipeline among a data set and those that it wraps."""
-    if isinstance(getattr(dataset, 'pipeline', None), Compose):
-        yield dataset
-        return
-    for inner in (getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())):
-        if inner is not None:
-            yield from data_sources(inner)
 
 
 def build_cache(source, cached: CachedLoading, num_workers: int | None = None) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS, SCOPE
 from mmseg_custom.wrapped import inner_configs
-
-IGNORE_INDEX = 255
 
 
 def labels_only(dataset: Mapping):

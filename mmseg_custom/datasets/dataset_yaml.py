@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 
 from mmseg_custom import bands
-from mmseg_custom.datasets.label_map import IGNORE_INDEX, MAX_CLASSES, LabelMap
+from mmseg_custom.datasets.label_map import MAX_CLASSES, LabelMap
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.datasets.task_classes import TASKS, check_task, classes_of_task
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 
 YAML_NAME = 'dataset.yaml'

@@ -1,10 +1,9 @@
 """Put the fused augmentation in place of mmseg's transforms, in data sets that are trained on."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from mmcv import transforms as mmcv_transforms
-from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import transforms as stock
 
@@ -13,6 +12,7 @@ from mmseg_custom.datasets.transforms.pack_small_labels import PackSmallLabels
 from mmseg_custom.datasets.transforms.photometric import STEPS_OF_SEXTANT
 from mmseg_custom.datasets.wrappers.remapping import RemapClasses
 from mmseg_custom.registry import DATASETS, TRANSFORMS
+from mmseg_custom.wrapped import inner_datasets
 
 # Steps that change no picture: the random numbers of the resize may be drawn before them.
 LOADERS = (
@@ -93,7 +93,8 @@ def FusedPipelines(dataset, small_labels: bool = False):
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     chains = set()
-    for pipeline in _pipelines(dataset):
+    for source in inner_datasets(dataset):
+        pipeline = source.pipeline
         pipeline.transforms = fuse(pipeline.transforms, small_labels)
         found = [step for step in pipeline.transforms if isinstance(step, FusedAugmentation)]
         chains.update(', '.join(type(step).__name__ for step in one.chain) for one in found)
@@ -104,13 +105,3 @@ def FusedPipelines(dataset, small_labels: bool = False):
             level=logging.INFO,
         )
     return dataset
-
-
-def _pipelines(dataset) -> Iterator[Compose]:
-    """The pipelines of a data set and of those that it wraps."""
-    if isinstance(getattr(dataset, 'pipeline', None), Compose):
-        yield dataset.pipeline
-    inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or [])]
-    for wrapped in inner:
-        if wrapped is not None:
-            yield from _pipelines(wrapped)

@@ -8,9 +8,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 
-IGNORE_INDEX = 255
 IGNORE_NAME = 'ignore'
 UNKNOWN = 254  # what a raw value that nothing names becomes
 MAX_CLASSES = 254  # the indices 0-253; 254 and 255 have a meaning

@@ -6,14 +6,9 @@ import numpy as np
 import yaml
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_custom.datasets.label_map import (
-    IGNORE_INDEX,
-    IGNORE_NAME,
-    UNKNOWN,
-    LabelMap,
-    describe_counts,
-)
+from mmseg_custom.datasets.label_map import IGNORE_NAME, UNKNOWN, LabelMap, describe_counts
 from mmseg_custom.datasets.mask_files import MaskFile, read_mask
+from mmseg_custom.labels import IGNORE_INDEX
 
 
 @dataclass(frozen=True)

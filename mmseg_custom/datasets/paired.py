@@ -6,10 +6,10 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem, pair_images_and_masks
-from mmseg_custom.datasets.label_map import IGNORE_INDEX
 from mmseg_custom.datasets.mask_reader import MaskReader, index_reader
 from mmseg_custom.datasets.split_names import listed_images
 from mmseg_custom.datasets.suffixes import find_suffixes
+from mmseg_custom.labels import IGNORE_INDEX
 
 
 class PairedDataset(BaseSegDataset):

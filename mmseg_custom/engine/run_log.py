@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.visualization import BaseVisBackend
 
 from mmseg_custom.visualization.curves import CLASS_IOU
+from mmseg_custom.writing import write_atomically
 
 RUN_LOG = 'log.jsonl'
 SUMMARY = 'summary.json'
@@ -95,10 +96,7 @@ def cut_run_log(work_dir: str | os.PathLike, iteration: int, validated: bool) ->
         or (record['step'] == iteration and (validated or record['mode'] == 'train'))
     ]
     text = ''.join(f'{json.dumps(record)}\n' for record in kept if iteration)
-    path = Path(work_dir, RUN_LOG)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
+    write_atomically(Path(work_dir, RUN_LOG), text.encode())
 
 
 def computed(records: list[dict]) -> list[dict]:

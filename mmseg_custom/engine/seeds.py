@@ -10,11 +10,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
-from mmseg_custom.engine.checkpoint_files import write_atomically
 from mmseg_custom.engine.launch import default_work_dir, train
 from mmseg_custom.engine.run_log import MEASURED, read_run_log
 from mmseg_custom.engine.run_table import COUNTERS
 from mmseg_custom.visualization.curves import score_of
+from mmseg_custom.writing import write_atomically
 
 TABLE = 'seeds.json'
 

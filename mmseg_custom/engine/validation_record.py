@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmseg_custom.engine.config_difference import config_difference
 from mmseg_custom.engine.config_text import format_config
+from mmseg_custom.wrapped import inner_configs
 
 RECORD_KEY = 'validation'
 
@@ -21,9 +22,7 @@ def validation_record(config: Config, loader: str) -> dict[str, str] | None:
         ``text``, the transforms by name, the preprocessor and ``test_cfg`` as Python, and
         ``sha256`` of it; ``None`` where the config has no such loader or no list of transforms.
     """
-    dataset = (config.get(loader) or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
+    dataset = next(inner_configs((config.get(loader) or {}).get('dataset') or {}))
     if 'pipeline' not in dataset:
         return None
     pipeline: dict[str, dict] = {}

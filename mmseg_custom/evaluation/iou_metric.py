@@ -24,6 +24,7 @@ from mmseg_custom.evaluation.report import (
     format_table,
     write_json,
 )
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import METRICS
 from mmseg_custom.visualization.curves import CLASS_IOU
 from mmseg_custom.visualization.file_names import FileNames
@@ -64,7 +65,7 @@ class IoUMetric(BaseMetric):
 
     def __init__(
         self,
-        ignore_index: int = 255,
+        ignore_index: int = IGNORE_INDEX,
         iou_metrics: Sequence[str] | str = ('mIoU',),
         nan_to_num: float | None = None,
         beta: float = 1,

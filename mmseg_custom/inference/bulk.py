@@ -20,40 +20,43 @@ from mmseg_custom.writing import check_writable
 def predict_source(
     source: str | os.PathLike,
     out_dir: str | os.PathLike,
-    kinds: Sequence[str],
+    kinds: Sequence[str] | None,
     options: dict,
     *,
     opacity: float = 0.5,
     overwrite: bool = False,
     tiling: Tiling | None = None,
-    num_ray_workers: int = 0,
+    num_ray_workers: int | None = None,
 ) -> int:
     """Predict a picture, folder, pattern or video and print what became of it.
 
     Args:
         source: see :func:`~mmseg_custom.inference.prediction_files.plan_jobs`.
         out_dir: where the files go.
-        kinds: what to write of each picture.
+        kinds: what to write of each picture; see there.
         options: arguments of :class:`~mmseg_custom.inference.inferencer.Inferencer`.
         opacity: weight of the class colours in overlays, 0..1.
         overwrite: whether files that exist may be replaced.
         tiling: how TIFF files larger than the memory are cut; None for pictures as they are.
-        num_ray_workers: actors on a Ray cluster; 0 predicts in this process.
+        num_ray_workers: actors on a Ray cluster; None predicts in this process.
 
     Returns:
-        How many pictures were left out.
+        How many pictures and videos failed.
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: as the functions that this calls.
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f'--opacity {opacity}: expected 0 (picture) to 1 (classes only)')
-    kinds = ['mask'] if tiling else kinds
+    if num_ray_workers is not None and num_ray_workers < 1:
+        raise ValueError(f'--workers {num_ray_workers}: expected at least 1')
+    if tiling and num_ray_workers:
+        raise ValueError('--engine ray does not cut pictures into tiles; leave out --tile')
     resumes = num_ray_workers and Path(out_dir, ray_engine.MANIFEST).is_file()
     jobs = plan_jobs(source, out_dir, kinds, overwrite or resumes, tiling is not None)
     if num_ray_workers:
         num_planned, jobs = len(jobs), ray_engine.remaining_jobs(jobs, out_dir)
-        print(f'{num_planned - len(jobs)} of {num_planned} pictures are done already')
+        print(f'{num_planned - len(jobs)} of {num_planned} files are done already')
         if not jobs:
             return 0
     report = []

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmseg_custom.engine.launch import half_precision_inference
 from mmseg_custom.inference.finding import find_model
-from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
+from mmseg_custom.inference.pictures import UNUSABLE, Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import (
     array_pipeline,
@@ -31,8 +31,6 @@ from mmseg_custom.inference.predictor import (
 
 Failed = Callable[[str, str], None]
 EVERY_COMPONENT = RegionOptions()
-# What a picture, not the program, is to blame for.
-UNUSABLE = (ValueError, FileNotFoundError)
 
 
 @dataclass(frozen=True)
@@ -59,13 +57,14 @@ class Inferencer:
         half: compute in the half precision that suits the device.
         tta: average the probabilities of the config's ``tta_pipeline``: scales and flips.
         probs: also give the probabilities of all classes.
+        confidence: give the probability of each pixel's class, which regions need.
         regions: how class maps are cut into regions.
         cfg_options: overrides of the config as on the command line, ``KEY=VALUE``.
         show: gets the report on the weights as text; None shows nothing.
 
     Attributes:
-        seconds: spent so far on ``read``, ``prepare`` (both by all readers together) and
-            ``predict``.
+        seconds: spent so far on ``read``, ``prepare`` (both by all readers together), ``predict``
+            and, where files are written, ``write`` (by all writers together).
 
     Raises:
         FileNotFoundError: there is no such config or checkpoint.
@@ -87,6 +86,7 @@ class Inferencer:
         half: bool = False,
         tta: bool = False,
         probs: bool = False,
+        confidence: bool = True,
         regions: RegionOptions = EVERY_COMPONENT,
         cfg_options: list[str] | None = None,
         show: Callable[[str], None] | None = None,
@@ -97,10 +97,10 @@ class Inferencer:
         if half:
             half_precision_inference(config)
         self.model = load_model(config, weights, device, show)
-        self.model.measures_confidence = True
+        self.model.measures_confidence = self.confidence = confidence
         self.batch_size, self.probs, self.regions = batch_size, probs, regions
         self.num_readers = num_readers
-        self.seconds = dict(read=0.0, prepare=0.0, predict=0.0)
+        self.seconds = dict(read=0.0, prepare=0.0, predict=0.0, write=0.0)
         self._lock = threading.Lock()
         self.tta = tta
         self._prepare = array_pipeline(self.model.cfg, tta)
@@ -195,15 +195,17 @@ class Inferencer:
         return predictions
 
     @torch.inference_mode()
-    def forward_packed(self, batch: Sequence[dict]) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    def forward_packed(
+        self, batch: Sequence[dict]
+    ) -> list[tuple[Tensor, Tensor | None, Tensor | None]]:
         """Predict what the test pipeline made of pictures.
 
         Args:
             batch: dicts with ``inputs`` and ``data_samples``.
 
         Returns:
-            Labels (H, W), confidence (H, W), and, where they are wanted, probabilities (K, H, W) of
-            each picture.
+            Labels (H, W) and, where they are wanted, confidence (H, W) and probabilities (K, H, W)
+            of each picture.
         """
         if self.tta:
             return [self._average(one) for one in batch]
@@ -216,7 +218,7 @@ class Inferencer:
         return [
             (
                 output.pred_sem_seg.data[0],
-                output.confidence,
+                output.get('confidence'),
                 _probabilities(output.seg_logits.data) if self.probs else None,
             )
             for output in outputs
@@ -237,13 +239,13 @@ class Inferencer:
         return labels, confidence, mean
 
     def _prediction(
-        self, loaded: _Loaded, labels: Tensor, confidence: Tensor, probs: Tensor | None
+        self, loaded: _Loaded, labels: Tensor, confidence: Tensor | None, probs: Tensor | None
     ) -> Prediction:
         meta = self.model.dataset_meta
         dtype = torch.uint8 if len(meta['classes']) <= 256 else torch.int64
         return Prediction(
             labels=labels.to(dtype).cpu().numpy(),
-            confidence=confidence.cpu().numpy(),
+            confidence=confidence.cpu().numpy() if self.confidence else None,
             classes=meta['classes'],
             palette=meta['palette'],
             name=loaded.name,
@@ -253,8 +255,10 @@ class Inferencer:
             options=self.regions,
         )
 
-    def _read(self, name: str, picture: Source, channel_order: str) -> _Loaded:
+    def _read(self, name: str, picture: Source | Exception, channel_order: str) -> _Loaded:
         """Read a picture and prepare it as the model's test pipeline does."""
+        if isinstance(picture, Exception):
+            raise picture
         start = time.perf_counter()
         image = self._array(picture, channel_order)
         read = time.perf_counter()

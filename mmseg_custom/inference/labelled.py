@@ -1,24 +1,22 @@
 """Predictions of a data set beside its ground truth."""
 
 import html
-import io
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.evaluation.confusion import count_confusion
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.predictor import in_scope, picture_of, read_image
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import DATASETS
 from mmseg_custom.visualization.panels import side_by_side
-
-IGNORE_INDEX = 255
+from mmseg_custom.visualization.rendering import data_address
+from mmseg_custom.writing import whole_file
 
 
 @dataclass(frozen=True)
@@ -120,18 +118,12 @@ def write_gallery(inferencer: Inferencer, split: str, count: int, out_html: Path
         worst = ', '.join(f'{name} {iou:.1f}' for name, iou in found.worst)
         items.append(
             f'<figure><figcaption>{rank}. <b>{html.escape(found.path)}</b> mIoU {found.miou:.1f} '
-            f'(worst: {html.escape(worst)})</figcaption><img src="{_data_url(drawn)}"></figure>'
+            f'(worst: {html.escape(worst)})</figcaption><img src="{data_address(drawn)}"></figure>'
         )
     title = f'The {len(kept)} worst of {len(scored)} pictures'
-    out_html.parent.mkdir(parents=True, exist_ok=True)
-    out_html.write_text(PAGE.format(title=title, items='\n'.join(items)), encoding='utf-8')
+    with whole_file(out_html) as partial:
+        partial.write_text(PAGE.format(title=title, items='\n'.join(items)), encoding='utf-8')
     return sorted(scored, key=lambda found: found.miou)
-
-
-def _data_url(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format='JPEG', quality=90)
-    return f'data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode("ascii")}'
 
 
 PAGE = """<!DOCTYPE html>

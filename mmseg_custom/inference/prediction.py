@@ -34,7 +34,7 @@ class Prediction:
 
     Attributes:
         labels: class of each pixel, (H, W), uint8 (int64 for more than 256 classes).
-        confidence: probability of that class, (H, W), float32, 0..1.
+        confidence: probability of that class, (H, W), float32, 0..1; None where it is left out.
         classes: K names.
         palette: their colours, (red, green, blue) in 0..255.
         name: of the picture: its path, or a number.
@@ -45,7 +45,7 @@ class Prediction:
     """
 
     labels: np.ndarray
-    confidence: np.ndarray
+    confidence: np.ndarray | None
     classes: tuple[str, ...]
     palette: Sequence[tuple[int, int, int]]
     name: str = ''
@@ -62,7 +62,13 @@ class Prediction:
 
     @cached_property
     def regions(self) -> list[Region]:
-        """The regions, the largest first."""
+        """The regions, the largest first.
+
+        Raises:
+            ValueError: the prediction has no confidence.
+        """
+        if self.confidence is None:
+            raise ValueError('regions need the confidence; call Inferencer with confidence=True')
         options = self.options
         return find_regions(
             self.labels,

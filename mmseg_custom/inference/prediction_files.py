@@ -1,11 +1,10 @@
 """Predict pictures one after another and write what was asked for of each."""
 
-import glob
 import json
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem
 from mmseg_custom.inference.inferencer import Inferencer
+from mmseg_custom.inference.pictures import find_files, is_video
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.inference.prediction_tiles import predict_tiled
 from mmseg_custom.inference.prediction_videos import draw_color, draw_side_by_side, predict_video
+from mmseg_custom.inference.predictor import takes_bands
 from mmseg_custom.inference.region_files import (
     CocoRegions,
     area_rows,
@@ -25,10 +25,10 @@ from mmseg_custom.inference.region_files import (
     to_geojson,
     to_hosted,
 )
-from mmseg_custom.inference.video import VIDEO_SUFFIXES
 from mmseg_custom.visualization.file_names import name_below
 from mmseg_custom.visualization.panels import draw_overlay
 from mmseg_custom.visualization.rendering import class_map_image, class_shares, write_image
+from mmseg_custom.writing import whole_file
 
 # What `--save` knows, and the ending of its file.
 ENDINGS = {
@@ -40,13 +40,13 @@ ENDINGS = {
     'regions': '_regions.geojson',
     'hosted': '_regions.json',
 }
-DEFAULT_KINDS = ('mask', 'overlay')
 VIDEO_ENDINGS = {
     'color': '_color.mp4',
     'overlay': '_overlay.mp4',
     'side-by-side': '_side_by_side.mp4',
 }
-TILED_ENDING = '_classes.tif'
+TILED_ENDINGS = {'mask': '_classes.tif'}
+DEFAULT_KINDS = ('mask', 'overlay')
 COCO_FILE, AREAS_FILE = 'regions_coco.json', 'areas.csv'
 NUM_WRITERS = 2
 
@@ -67,8 +67,8 @@ class Result:
         image: path of the picture.
         files: what was written, by kind.
         size: width x height in pixels, or a video's number of frames; or None.
-        shares: share of the pixels per class, (K,), or None.
-        error: None, or one line why the picture could not be predicted.
+        shares: share of the pixels per class, (K,); None where nothing was predicted.
+        error: None, or one line why the picture, or the end of the video, could not be predicted.
         num_pictures: 1, or a video's number of frames.
     """
 
@@ -83,17 +83,17 @@ class Result:
 def plan_jobs(
     source: str | os.PathLike,
     out_dir: str | os.PathLike,
-    kinds: Sequence[str] = DEFAULT_KINDS,
+    kinds: Sequence[str] | None = None,
     overwrite: bool = False,
     tiled: bool = False,
 ) -> list[Job]:
     """List the pictures and the files to write, without writing any.
 
     Args:
-        source: a picture, a pattern such as ``'shots/*.jpg'``, a video, or a folder, which is
-            searched for pictures with its sub-folders.
+        source: pictures and videos, as :func:`~mmseg_custom.inference.pictures.find_files` says.
         out_dir: where the files go, named after the pictures, in the same sub-folders.
         kinds: what to write, keys of :data:`ENDINGS`; of a video those of :data:`VIDEO_ENDINGS`.
+            None writes of each those of :data:`DEFAULT_KINDS` that it can have.
         overwrite: whether files that exist may be replaced.
         tiled: the class map is a TIFF, and nothing else is written.
 
@@ -106,22 +106,19 @@ def plan_jobs(
         ValueError: two pictures share a name, ``out_dir`` lies in the folder of the pictures, or a
             kind is unknown.
     """
-    is_video = Path(source).suffix.lower() in VIDEO_SUFFIXES
-    endings = VIDEO_ENDINGS if is_video else {'mask': TILED_ENDING} if tiled else ENDINGS
-    unknown = [kind for kind in kinds if kind not in endings]
-    if unknown or not kinds:
-        got = f"'{unknown[0]}'" if unknown else 'nothing'
-        what = 'a video' if is_video else 'pictures in tiles' if tiled else 'pictures'
-        raise ValueError(f'--save got {got}; expected of {what} some of {",".join(endings)}')
-    images, folder = _list_pictures(Path(source), Path(out_dir))
-    named = sorted((name_below(image, folder), image) for image in images)
+    images, folder = find_files(source)
     out_dir = Path(out_dir)
-    jobs = [
-        Job(image, {kind: out_dir / f'{name}{endings[kind]}' for kind in kinds})
-        for name, image in named
-    ]
+    if Path(source).is_dir() and out_dir.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f'--out-dir {out_dir} lies in the folder of the pictures, {source}: the next run '
+            'would take its files for pictures; choose a folder outside'
+        )
+    jobs = [_plan(image, out_dir / name_below(image, folder), kinds, tiled) for image in images]
     planned = [path for job in jobs for path in job.files.values()]
-    if 'regions' in kinds:
+    twice = [path for path, count in Counter(planned).items() if count > 1]
+    if twice:
+        raise ValueError(f'{twice[0]} would be written of two pictures; predict them one at a time')
+    if any('regions' in job.files for job in jobs):
         planned += [out_dir / COCO_FILE, out_dir / AREAS_FILE]
     existing = [path for path in planned if path.exists()]
     if existing and not overwrite:
@@ -132,21 +129,21 @@ def plan_jobs(
     return jobs
 
 
-def _list_pictures(source: Path, out_dir: Path) -> tuple[list[Path], Path]:
-    """List pictures and the folder that their names are relative to."""
-    if source.is_dir():
-        if out_dir.resolve().is_relative_to(source.resolve()):
-            raise ValueError(
-                f'--out-dir {out_dir} lies in the folder of the pictures, {source}: the next run '
-                'would take its files for pictures; choose a folder outside'
-            )
-        return [source / name for name in find_by_stem(source, IMAGE_SUFFIXES).values()], source
-    if source.exists():
-        return [source], source.parent
-    found = [Path(name) for name in glob.glob(str(source), recursive=True)]
-    if not found:
-        raise FileNotFoundError(f'picture or folder {source} does not exist')
-    return found, Path(os.path.commonpath([path.parent for path in found]))
+def _plan(image: Path, name: Path, kinds: Sequence[str] | None, tiled: bool) -> Job:
+    """Plan a picture or video whose files begin with ``name``."""
+    if is_video(image):
+        what, endings = 'a video', VIDEO_ENDINGS
+    else:
+        what, endings = ('pictures in tiles', TILED_ENDINGS) if tiled else ('pictures', ENDINGS)
+    if kinds is None:
+        kinds = [kind for kind in DEFAULT_KINDS if kind in endings]
+    unknown = [kind for kind in kinds if kind not in endings]
+    if unknown or not kinds:
+        got = f"'{unknown[0]}'" if unknown else 'nothing'
+        raise ValueError(
+            f'--save got {got} for {image}; expected of {what} some of {",".join(endings)}'
+        )
+    return Job(image, {kind: name.with_name(name.name + endings[kind]) for kind in kinds})
 
 
 def predict_files(
@@ -155,10 +152,9 @@ def predict_files(
     out_dir: str | os.PathLike | None,
     opacity: float = 0.5,
 ) -> Iterator[Result]:
-    """Predict the pictures, write their files in threads, and yield what became of each.
+    """Predict pictures and videos, write their files in threads, and yield what became of each.
 
-    A picture that cannot be read or predicted is yielded with its ``error`` and does not stop the
-    others. ``inferencer.seconds['write']`` counts the time of all writers together.
+    What cannot be read or predicted is yielded with its ``error`` and does not stop the others.
 
     Args:
         inferencer: predicts; with ``probs`` where they are to be written.
@@ -169,21 +165,30 @@ def predict_files(
     Raises:
         OSError: a file cannot be written.
     """
-    if jobs[0].image.suffix.lower() in VIDEO_SUFFIXES:
-        yield _predict_video(inferencer, jobs[0], opacity)
-        return
+    yield from _predict_pictures(
+        inferencer, [job for job in jobs if not is_video(job.image)], out_dir, opacity
+    )
+    for job in jobs:
+        if is_video(job.image):
+            yield _predict_video(inferencer, job, opacity)
+
+
+def _predict_pictures(
+    inferencer: Inferencer,
+    jobs: Sequence[Job],
+    out_dir: str | os.PathLike | None,
+    opacity: float,
+) -> Iterator[Result]:
     by_image = {str(job.image): job for job in jobs}
     failed: deque[Result] = deque()
     summed = out_dir is not None and any('regions' in job.files for job in jobs)
     regions = RegionSummary(Path(out_dir)) if summed else None
     lock = threading.Lock()
-    inferencer.seconds['write'] = 0.0
 
     def write(prediction: Prediction) -> Result:
         start = time.perf_counter()
         job = by_image[prediction.name]
         for kind, path in job.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             WRITERS[kind](prediction, path, opacity)
         height, width = prediction.labels.shape
         shares = class_shares(prediction.labels, len(prediction.classes), ignore_index=None)
@@ -212,10 +217,10 @@ def predict_files(
 
 def _predict_video(inferencer: Inferencer, job: Job, opacity: float) -> Result:
     try:
-        num_frames, shares = predict_video(inferencer, job.image, job.files, opacity)
+        num_frames, shares, error = predict_video(inferencer, job.image, job.files, opacity)
     except ValueError as error:
         return Result(job.image, {}, error=' '.join(str(error).split()))
-    return Result(job.image, job.files, f'{num_frames} frames', shares, None, num_frames)
+    return Result(job.image, job.files, f'{num_frames} frames', shares, error, num_frames)
 
 
 @dataclass(frozen=True)
@@ -226,11 +231,28 @@ class Tiling:
     overlap: int
     max_memory_gib: float = 2.0
 
+    def __post_init__(self) -> None:
+        """Refuse tiles without pixels of their own."""
+        if self.tile < 1:
+            raise ValueError(f'--tile {self.tile}: expected the side of a tile in pixels')
+        if not 0 <= self.overlap < self.tile:
+            raise ValueError(
+                f'--overlap {self.overlap}: expected 0 to less than --tile {self.tile}'
+            )
+
 
 def predict_large_files(
     inferencer: Inferencer, jobs: Sequence[Job], tiling: Tiling
 ) -> Iterator[Result]:
-    """Predict TIFF files in tiles; jobs are planned with ``tiled``."""
+    """Predict TIFF files in tiles; jobs are planned with ``tiled``.
+
+    Raises:
+        ValueError: the model takes other bands than colours.
+    """
+    if takes_bands(inferencer.model.cfg):
+        raise ValueError(
+            '--tile reads 8-bit colours, but the model takes other bands; leave out --tile'
+        )
     for job in jobs:
         try:
             size, shares = predict_tiled(
@@ -265,9 +287,9 @@ class RegionSummary:
 
     def write(self) -> None:
         """Write both files."""
-        self.out_dir.mkdir(parents=True, exist_ok=True)
-        (self.out_dir / COCO_FILE).write_text(json.dumps(self._coco.content))
-        (self.out_dir / AREAS_FILE).write_text(csv_of(sorted(self._rows)), encoding='utf-8')
+        _write_json(self._coco.content, self.out_dir / COCO_FILE)
+        with whole_file(self.out_dir / AREAS_FILE) as partial:
+            partial.write_text(csv_of(sorted(self._rows)), encoding='utf-8')
 
 
 def _write_mask(prediction: Prediction, path: Path, opacity: float) -> None:
@@ -280,13 +302,14 @@ def _write_overlay(prediction: Prediction, path: Path, opacity: float) -> None:
 
 
 def _write_probs(prediction: Prediction, path: Path, opacity: float) -> None:
-    np.savez_compressed(
-        path, probs=prediction.probs.astype(np.float16), classes=np.array(prediction.classes)
-    )
+    probs, classes = prediction.probs.astype(np.float16), np.array(prediction.classes)
+    with whole_file(path) as partial:
+        np.savez_compressed(partial, probs=probs, classes=classes)
 
 
 def _write_json(content: dict, path: Path) -> None:
-    path.write_text(json.dumps(content), encoding='utf-8')
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content), encoding='utf-8')
 
 
 WRITERS: dict[str, Callable[[Prediction, Path, float], None]] = {

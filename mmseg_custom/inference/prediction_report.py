@@ -21,7 +21,7 @@ def report_results(
         out_dir: where the files lie.
 
     Returns:
-        How many pictures were left out.
+        How many failed.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -34,6 +34,7 @@ def report_results(
             progress.advance(task)
             if result.error:
                 failed.append(result)
+            if result.shares is None:
                 continue
             done += result.num_pictures
             if not console.is_terminal:
@@ -43,7 +44,7 @@ def report_results(
         print(summary(done, seconds, inferencer))
         print(f'written to {out_dir}')
     if failed:
-        print(f'{len(failed)} of {total} pictures were left out:', file=sys.stderr)
+        print(f'{len(failed)} of {total} files failed:', file=sys.stderr)
         for result in failed:
             print(f'  {result.error}', file=sys.stderr)
     return len(failed)

@@ -36,13 +36,10 @@ def predict_tiled(
     Raises:
         ValueError: the file does not fit, or it would take more memory.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f'--overlap {overlap}: expected 0 to less than --tile {tile}')
     num_classes = len(inferencer.classes)
     if num_classes > 256:
         raise ValueError(f'{num_classes} classes do not fit into an 8-bit class map; expected 256')
     pixels, start = np.zeros(num_classes, dtype=np.int64), time.perf_counter()
-    inferencer.seconds['write'] = 0.0
     with TiffRows(source) as rows:
         size, window = (rows.height, rows.width), (tile, tile)
         needed = estimate_memory(size, window, overlap, num_classes) / GIB
@@ -53,13 +50,12 @@ def predict_tiled(
             )
 
         def labels():
-            for band, _ in predict_bands(
+            for band in predict_bands(
                 inferencer.model, rows.read, size, window, overlap, inferencer.batch_size
             ):
                 pixels[:] += np.bincount(band.ravel(), minlength=num_classes)
                 yield band
 
-        class_map.parent.mkdir(parents=True, exist_ok=True)
         palette = inferencer.model.dataset_meta['palette']
         write_class_map(class_map, labels(), size, palette, rows.geo_tags)
     inferencer.seconds['predict'] += time.perf_counter() - start

@@ -19,7 +19,7 @@ MOST_WAITING = 8
 
 def predict_video(
     inferencer: Inferencer, video: Path, files: dict[str, Path], opacity: float = 0.5
-) -> tuple[int, np.ndarray]:
+) -> tuple[int, np.ndarray, str | None]:
     """Predict each frame and write videos with its rate and size.
 
     Args:
@@ -29,14 +29,15 @@ def predict_video(
         opacity: weight of the class colours, 0..1.
 
     Returns:
-        Number of frames, and the share of all pixels per class, (K,).
+        Number of frames; the share of all pixels per class, (K,); and why frames are missing, or
+        None. Of a video that breaks off the frames before are written.
 
     Raises:
-        ValueError: the video cannot be read; nothing is written then.
+        ValueError: nothing of the video can be read; nothing is written then.
     """
     rate, num_frames = frame_rate(video), 0
     pixels = np.zeros(len(inferencer.classes), dtype=np.int64)
-    inferencer.seconds['write'] = 0.0
+    errors = []
     with ExitStack() as stack:
         writers = {
             kind: stack.enter_context(VideoWriter(path, rate)) for kind, path in files.items()
@@ -50,7 +51,7 @@ def predict_video(
             inferencer.seconds['write'] += time.perf_counter() - start
 
         waiting = deque()
-        for prediction in inferencer.stream(video):
+        for prediction in inferencer.stream(video, failed=lambda _, why: errors.append(why)):
             num_frames += 1
             pixels += np.bincount(prediction.labels.ravel(), minlength=len(pixels))
             waiting.append(encoder.submit(write, prediction))
@@ -58,7 +59,9 @@ def predict_video(
                 waiting.popleft().result()
         for future in waiting:
             future.result()
-    return num_frames, pixels / max(pixels.sum(), 1)
+        if not num_frames:
+            raise ValueError(errors[0] if errors else f'{video} holds no frames')
+    return num_frames, pixels / pixels.sum(), errors[0] if errors else None
 
 
 def draw_color(prediction: Prediction, opacity: float = 1.0) -> np.ndarray:

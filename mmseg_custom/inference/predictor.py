@@ -26,6 +26,7 @@ from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.engine.task import fit_heads
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
+from mmseg_custom.wrapped import inner_configs
 
 
 def load_model(
@@ -110,7 +111,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     if not os.path.isfile(path):
         raise FileNotFoundError(f'picture {path} does not exist')
     loader = _pipeline(model.cfg)[0]
-    if _takes_bands(model.cfg):
+    if takes_bands(model.cfg):
         return _built_loader(model.cfg)({'img_path': path})['img']
     try:
         image = _built_loader(model.cfg)({'img_path': path})['img']
@@ -131,7 +132,7 @@ def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: it is no RGB uint8 (H, W, 3) where the model takes colours.
     """
-    if _takes_bands(model.cfg):
+    if takes_bands(model.cfg):
         return image
     check_image(image)
     # As OpenCV reads: BGR.
@@ -140,7 +141,7 @@ def pipeline_input(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
 
 def picture_of(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Return what :func:`read_image` read as a picture to look at, RGB uint8 (H, W, 3)."""
-    return _built_loader(model.cfg).to_rgb(image) if _takes_bands(model.cfg) else image
+    return _built_loader(model.cfg).to_rgb(image) if takes_bands(model.cfg) else image
 
 
 def array_pipeline(config: Config, tta: bool = False) -> Compose:
@@ -166,7 +167,8 @@ def in_scope(config: Config):
     return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
 
 
-def _takes_bands(config: Config) -> bool:
+def takes_bands(config: Config) -> bool:
+    """Whether a model is fed with other bands than 8-bit colours."""
     return _type_name(_pipeline(config)[0]) == BAND_LOADER
 
 
@@ -192,15 +194,13 @@ def _build(config: Config, num_classes: int) -> torch.nn.Module:
 
 
 def _test_dataset(config: Config) -> dict:
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset and 'pipeline' not in dataset:
-        dataset = dataset['dataset']
-    return dataset
+    return (config.get('test_dataloader') or {}).get('dataset') or {}
 
 
 def _pipeline(config: Config) -> list[dict]:
     """Return the test pipeline without the steps that load labels."""
-    pipeline = _test_dataset(config).get('pipeline') or config.get('test_pipeline')
+    dataset = next(inner_configs(_test_dataset(config)))
+    pipeline = dataset.get('pipeline') or config.get('test_pipeline')
     if not pipeline:
         raise ValueError(
             f'config {config.filename} has no test pipeline; set test_dataloader.dataset.pipeline'

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_custom.inference.labelled import IGNORE_INDEX, Labelled
+from mmseg_custom.inference.labelled import Labelled
+from mmseg_custom.labels import IGNORE_INDEX
+from mmseg_custom.writing import whole_file
 
 NUM_BINS = 1000
 NUM_GROUPS = 10
@@ -118,5 +120,5 @@ def plot_thresholds(found: Thresholds, threshold: float, out_png: Path) -> None:
     for axes in (by_threshold, calibration):
         axes.grid(alpha=0.25)
         axes.spines[['top', 'right']].set_visible(False)
-    out_png.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_png, format='png')
+    with whole_file(out_png) as partial:
+        figure.savefig(partial, format='png')

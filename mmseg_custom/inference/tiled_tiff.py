@@ -8,6 +8,7 @@ import numpy as np
 
 from mmseg_custom.inference.georeference import GEO_TAGS
 from mmseg_custom.messages import import_extra
+from mmseg_custom.writing import whole_file
 
 TILE = 512
 
@@ -31,7 +32,9 @@ class TiffRows:
         try:
             self._file = tifffile.TiffFile(os.fspath(path))
         except tifffile.TiffFileError as error:
-            raise ValueError(f'{path} is not a readable TIFF ({error})') from error
+            raise ValueError(
+                f'{path} is not a readable TIFF ({error}); convert it, or leave out --tile'
+            ) from error
         self._page = page = self._file.pages[0]
         self.height, self.width = page.imagelength, page.imagewidth
         self.num_bands = page.samplesperpixel
@@ -106,7 +109,7 @@ def write_class_map(
     """Write a class map as a tiled, compressed palette TIFF while it comes.
 
     Args:
-        path: to write, under another name first.
+        path: to write.
         bands: class indices, uint8 (any height, W), from the top to the bottom.
         size: (height, width) of the whole.
         palette: (red, green, blue) in 0..255 of each class.
@@ -115,9 +118,7 @@ def write_class_map(
     tifffile = import_extra('tifffile', 'data')
     colours = np.zeros((3, 256), dtype=np.uint16)
     colours[:, : len(palette)] = 257 * np.asarray(palette, dtype=np.uint16).T
-    path = Path(path)
-    partial = path.with_name(f'.{path.name}.partial.tif')
-    try:
+    with whole_file(path) as partial:
         tifffile.imwrite(
             partial,
             _tiles(bands, size[1]),
@@ -130,9 +131,6 @@ def write_class_map(
             bigtiff=size[0] * size[1] > 2**31,
             extratags=geo_tags,
         )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _tiles(bands: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:

@@ -6,7 +6,6 @@ the windows that touch the current rows are kept; every block of the result is c
 averaged with weights that fall linearly towards a window's edge.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from mmseg_custom.models.segmentors.axis_map import AxisMap
 from mmseg_custom.models.segmentors.block_prediction import LogitMap, LogitPart
-from mmseg_custom.models.segmentors.confidence import Confidence
 from mmseg_custom.models.segmentors.sliding_window import WindowAxis, WindowGrid
 
 # Columns of the picture whose logits are put together at once.
@@ -30,7 +28,7 @@ def predict_bands(
     window: tuple[int, int],
     overlap: int,
     batch_size: int = 4,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[np.ndarray]:
     """Predict a picture band by band, from the top to the bottom.
 
     Args:
@@ -42,31 +40,55 @@ def predict_bands(
         batch_size: windows at once.
 
     Yields:
-        Class indices, uint8, and their probabilities, float32, of the next rows, (rows, W).
+        Class indices of the next rows, uint8 (rows, W).
     """
     grid = WindowGrid.cover(size, window, tuple(side - overlap for side in window))
-    columns = [_placed(grid.columns, start, overlap) for start in grid.columns.starts]
-    weights = [_placed(grid.rows, start, overlap) for start in grid.rows.starts]
-    kept: deque[tuple[AxisMap, list[Tensor]]] = deque()
+    kept: dict[int, list[Tensor]] = {}
     ends = [*grid.rows.starts[1:], size[0]]
-    for top, bottom, place in zip(grid.rows.starts, ends, weights):
+    for number, (top, bottom) in enumerate(zip(grid.rows.starts, ends)):
         rows = read(top, top + grid.rows.window)
-        kept.append((place, _window_logits(model, rows, grid, batch_size)))
-        while not kept[0][0].weight[top:bottom].any():
-            kept.popleft()
-        yield _finish(kept, columns, top, bottom, size[1], model.align_corners, grid.window_size)
+        kept[number] = _window_logits(model, rows, grid, batch_size)
+        if number == 0:
+            whole = LogitMap.from_logits(kept[0][0], grid.window_size, model.align_corners).parts[0]
+            chunks = [
+                _shares(grid.columns, whole.columns, overlap, left, min(left + CHUNK, size[1]))
+                for left in range(0, size[1], CHUNK)
+            ]
+        down = _shares(grid.rows, whole.rows, overlap, top, bottom)
+        kept = {row: kept[row] for row in down}
+        maps = [_whole_map(kept, down, across) for across in chunks]
+        yield np.concatenate([_labels(model, one) for one in maps], axis=1)
 
 
-def _placed(axis: WindowAxis, start: int, overlap: int) -> AxisMap:
-    """Map a window's pixels to the picture's, weighted so that all windows sum to one."""
+def _shares(
+    axis: WindowAxis, whole: AxisMap, overlap: int, start: int, stop: int
+) -> dict[int, AxisMap]:
+    """What each window gives to the picture's pixels ``start`` to ``stop``; they sum to one.
+
+    Args:
+        axis: the windows.
+        whole: map of a window's logits to its pixels.
+        overlap: pixels that neighbouring windows share.
+        start: first pixel.
+        stop: one past the last.
+
+    Returns:
+        Maps of the windows' logits to those pixels, by the windows' numbers, of those that reach
+        them.
+    """
     ramp = np.minimum(np.arange(axis.window), np.arange(axis.window)[::-1]) + 1.0
     ramp = np.minimum(ramp, overlap + 1) / (overlap + 1)
-    total = np.zeros(axis.size)
-    for one in axis.starts:
-        total[one : one + axis.window] += ramp
-    identity = AxisMap.identity(axis.window)
-    weighted = AxisMap(identity.index, identity.weight * ramp[:, None])
-    return weighted.place(start, axis.size, total)
+    weighted = AxisMap(whole.index, whole.weight * ramp[:, None])
+    total, spans = np.zeros(stop - start), {}
+    for number, left in enumerate(axis.starts):
+        first, last = max(left, start), min(left + axis.window, stop)
+        if first < last:
+            spans[number] = slice(first - left, last - left), first - start
+            total[first - start : last - start] += ramp[spans[number][0]]
+    return {
+        number: weighted.select(inside).place(begin, len(total), total)
+        for number, (inside, begin) in spans.items()
+    }
 
 
 def _window_logits(
@@ -84,28 +106,23 @@ def _window_logits(
     return logits
 
 
-def _finish(
-    kept: deque, columns: list[AxisMap], top: int, bottom: int, width: int, align_corners, window
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put the logits of the rows ``top`` to ``bottom`` together and take the best class."""
-    labels = np.empty((bottom - top, width), dtype=np.uint8)
-    confidence = np.empty(labels.shape, dtype=np.float32)
-    for left in range(0, width, CHUNK):
-        chunk = slice(left, min(left + CHUNK, width))
-        parts = []
-        for place_rows, logits in kept:
-            for place_columns, one in zip(columns, logits):
-                across = place_columns.select(chunk)
-                if not across.weight.any():
-                    continue
-                base = LogitMap.from_logits(one, window, align_corners).parts[0]
-                down = base.rows.then(place_rows.select(slice(top, bottom)))
-                parts.append(LogitPart(one, down, base.columns.then(across)))
-        whole = LogitMap(tuple(parts))
-        see = Confidence(whole.shape[1:], parts[0].logits)
-        labels[:, chunk] = whole.labels([see]).to(torch.uint8).numpy()
-        confidence[:, chunk] = see.map.numpy()
-    return labels, confidence
+def _whole_map(
+    logits: dict[int, list[Tensor]], down: dict[int, AxisMap], across: dict[int, AxisMap]
+) -> LogitMap:
+    """Put the logits of windows together."""
+    parts = [
+        LogitPart(logits[row][column], rows, columns)
+        for row, rows in down.items()
+        for column, columns in across.items()
+    ]
+    return LogitMap(tuple(parts))
+
+
+def _labels(model: torch.nn.Module, whole: LogitMap) -> np.ndarray:
+    """The best class of each pixel, uint8 (rows, columns); of one output channel, 0 or 1."""
+    if whole.shape[0] == 1:
+        return (whole.logits()[0].sigmoid() > model.decode_head.threshold).byte().numpy()
+    return whole.labels().byte().numpy()
 
 
 def estimate_memory(
@@ -115,7 +132,7 @@ def estimate_memory(
     width, stride = size[1], [side - overlap for side in window]
     windows = (-(-window[0] // stride[0]) + 1) * (width // stride[1] + 2)
     logits = 4 * windows * num_classes * (window[0] // 4) * (window[1] // 4)
-    # Rows, their copy for the network, labels, confidence and what is written.
-    pictures = 14 * window[0] * width
+    # Rows, their copy for the network, labels, their copy and what is written.
+    pictures = 10 * window[0] * width
     blocks = 4 * (CHUNK // stride[1] + 2) * (2**20 + num_classes * window[0] * window[1] // 4)
     return logits + pictures + blocks

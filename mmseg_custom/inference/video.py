@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from mmseg_custom.messages import import_extra
+from mmseg_custom.writing import whole_file
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
 
@@ -21,12 +22,28 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
         ModuleNotFoundError: PyAV is not installed.
         ValueError: it is no video, or it ends in the middle; frames before that are yielded first.
     """
-    count = 0
+    count, end, damaged = 0, 0.0, False
     with _opened(path, lambda: f'after {count} frames') as stream:
         stream.thread_type = 'AUTO'
-        for frame in stream.container.decode(stream):
-            count += 1
-            yield frame.to_ndarray(format='rgb24')
+        stated = _stated_seconds(stream)
+        for packet in stream.container.demux(stream):
+            damaged |= packet.is_corrupt
+            for frame in packet.decode():
+                count, end = count + 1, frame.time or 0.0
+                yield frame.to_ndarray(format='rgb24')
+    # FFmpeg takes the end of a file for the end of the video.
+    if damaged or stated - end > max(1.0, 0.05 * stated):
+        raise ValueError(
+            f'{path} is cut off or damaged: it gives {count} frames, to second {end:.1f} of '
+            f'{stated:.1f}; copy or export it anew'
+        )
+
+
+def _stated_seconds(stream) -> float:
+    """How long the file says that the video is; 0 where it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (stream.container.duration or 0) / 1e6
 
 
 def frame_rate(path: str | os.PathLike) -> Fraction:
@@ -60,22 +77,27 @@ def _opened(path: str | os.PathLike, progress: Callable[[], str]):
 
 
 class VideoWriter:
-    """Write frames as H.264, to another name first; a context manager.
+    """Write frames as H.264, a whole file or none; a context manager.
 
     Args:
         path: of the file, ``.mp4`` or another container that holds H.264.
         rate: frames per second.
+
+    Raises:
+        ValueError: no frame was written.
     """
 
     def __init__(self, path: str | os.PathLike, rate: Fraction | int) -> None:
         self.path = Path(path)
-        self._partial = self.path.with_name(f'.{self.path.stem}.partial{self.path.suffix}')
         self._av = import_extra('av', 'video')
         self._rate, self._stream = Fraction(rate).limit_denominator(65535), None
 
     def __enter__(self) -> 'VideoWriter':
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(os.fspath(self._partial), mode='w')
+        with ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self.path))
+            self._container = stack.enter_context(self._av.open(os.fspath(partial), mode='w'))
+            stack.push(self._flush)
+            self._ending = stack.pop_all()
         return self
 
     def write(self, frame: np.ndarray) -> None:
@@ -90,11 +112,12 @@ class VideoWriter:
         )
         self._container.mux(self._stream.encode(picture))
 
-    def __exit__(self, error_type, *_) -> None:
-        if self._stream is not None and error_type is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
-        if error_type is None and self._stream is not None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+    def _flush(self, error_type, *_) -> None:
+        if error_type is not None:
+            return
+        if self._stream is None:
+            raise ValueError(f'no frame for {self.path}; expected at least one')
+        self._container.mux(self._stream.encode())
+
+    def __exit__(self, *error) -> None:
+        self._ending.__exit__(*error)

@@ -1,14 +1,13 @@
 """Samples before and after augmentation: one picture with all, or one page."""
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.visualization.legend import (
     BACKGROUND,
     SHARE_COLOUR,
@@ -21,9 +20,9 @@ from mmseg_custom.visualization.legend import (
     unlabelled_entry,
 )
 from mmseg_custom.visualization.rendering import (
-    IGNORE_INDEX,
     Palette,
     class_shares,
+    data_address,
     labelled_pixels,
     paint,
 )
@@ -202,7 +201,7 @@ def _card_html(sample: BrowsedSample, classes: Sequence[str], palette: Palette) 
     figures = []
     for number, (picture, heading) in enumerate(zip(sample.tiles(palette), TITLES)):
         if picture is not None:
-            source = _encoded(picture, 'PNG' if number % 2 else 'JPEG')
+            source = data_address(picture, 'PNG' if number % 2 else 'JPEG')
             figures.append(
                 f'<figure><img src="{source}" alt="{heading}"><figcaption>{heading}</figcaption>'
                 '</figure>'
@@ -222,14 +221,6 @@ def _legend_html(entries: Sequence[LegendEntry]) -> str:
         swatch = f'<i style="background:{colour}"></i>'
         items.append(f'<li>{swatch}{html.escape(entry.name)}{share}</li>')
     return f'<ul>{"".join(items)}</ul>'
-
-
-def _encoded(picture: np.ndarray, kind: str) -> str:
-    """A picture as a ``data:`` address; a photograph loses a little, a label map nothing."""
-    content = io.BytesIO()
-    options = dict(quality=92, subsampling=0) if kind == 'JPEG' else dict(optimize=True)
-    Image.fromarray(picture).save(content, kind, **options)
-    return f'data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}'
 
 
 def _counts(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mmseg_custom.writing import whole_file
+
 CLASS_IOU = 'class_IoU'
 DECODE_LOSSES = ('decode.loss_ce', 'decode.loss_bce')
 SCORES = {
@@ -121,12 +123,9 @@ def _write(records: Sequence[dict], titles: Sequence[str], draw: Callable, out_p
             axes.set_ylim(bottom=0)
         if not axes.lines:
             axes.text(0.5, 0.5, 'none recorded', transform=axes.transAxes, ha='center', color='0.5')
-    out_png = Path(out_png)
-    out_png.parent.mkdir(parents=True, exist_ok=True)
-    partial = out_png.with_name(f'.{out_png.name}.partial')
-    figure.savefig(partial, format='png')
-    os.replace(partial, out_png)
-    return out_png
+    with whole_file(out_png) as partial:
+        figure.savefig(partial, format='png')
+    return Path(out_png)
 
 
 def _draw(axes, curve: Points, colour: str, label: str = '', style: int = 0) -> None:

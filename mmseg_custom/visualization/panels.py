@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.visualization.legend import (
     BACKGROUND,
     TEXT_COLOUR,
@@ -16,7 +17,6 @@ from mmseg_custom.visualization.legend import (
     unlabelled_entry,
 )
 from mmseg_custom.visualization.rendering import (
-    IGNORE_INDEX,
     Palette,
     blend,
     check_image,

@@ -6,6 +6,7 @@ of integers (H, W) that holds class indices, or ``ignore_index`` where nothing i
 blue) per class, 0..255.
 """
 
+import base64
 import io
 import os
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-IGNORE_INDEX = 255
+from mmseg_custom.labels import IGNORE_INDEX
+from mmseg_custom.writing import whole_file
+
 UNLABELLED_COLOUR = (255, 255, 255)
 MAX_CLASSES = 256
 
@@ -170,10 +173,22 @@ def class_shares(
     return counts / max(counts.sum(), 1)
 
 
-def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> Path:
-    """Write a PNG in one step, so that a full disk leaves neither half a file nor a lost old one.
+def data_address(picture: np.ndarray, kind: str = 'JPEG') -> str:
+    """Return a picture as a ``data:`` address, which a page holds without another file.
 
-    Several processes may write the same file.
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        kind: ``'JPEG'`` for a photograph, which loses a little; ``'PNG'`` for a label map.
+    """
+    content = io.BytesIO()
+    options = dict(quality=90, subsampling=0) if kind == 'JPEG' else dict(optimize=True)
+    Image.fromarray(picture).save(content, kind, **options)
+    encoded = base64.b64encode(content.getvalue()).decode('ascii')
+    return f'data:image/{kind.lower()};base64,{encoded}'
+
+
+def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> Path:
+    """Write a PNG, whole or not at all.
 
     Args:
         path: where to write; missing folders are made.
@@ -186,13 +201,6 @@ def write_image(path: str | os.PathLike, picture: np.ndarray | Image.Image) -> P
     if isinstance(picture, np.ndarray):
         check_image(picture)
         picture = Image.fromarray(picture, 'RGB')
-    encoded = io.BytesIO()
-    picture.save(encoded, 'PNG')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
-    try:
-        unfinished.write_bytes(encoded.getvalue())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        picture.save(partial, 'PNG')
     return path

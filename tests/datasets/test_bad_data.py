@@ -1,6 +1,7 @@
 """Data with a mistake: the doctor and the training name the file and the fix."""
 
 import base64
+import io
 import json
 import os
 import subprocess
@@ -12,16 +13,21 @@ import cv2
 import numpy as np
 import pytest
 from bad_folders import CASES, SIZE, cut, good_folder, labels, photograph, write
+from generated_bands import write_bands
 from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmseg_custom.datasets import FolderDataset
 from mmseg_custom.datasets.inspection import has_errors, inspect
+from mmseg_custom.datasets.inspection.html_report import render
 from mmseg_custom.datasets.inspection.image_files import (
     DamagedFileError,
     check_pixels,
     read_header,
 )
+from mmseg_custom.datasets.inspection.summary import lines
+from mmseg_custom.datasets.inspection.totals import Totals
+from mmseg_custom.datasets.transforms.load_bands import LoadBandsFromFile
 from mmseg_custom.registry import SCOPE, TRANSFORMS
 from mmseg_custom.visualization.panels import draw_overlay
 
@@ -62,6 +68,9 @@ def test_the_doctor_names_file_and_fix(case, told):
         assert text in output, output
     assert status == expected_status, output
     assert 'Traceback' not in output
+    weighed = 'class weights: ' in output or 'foreground prior: ' in output
+    assert weighed == (status == 0), output
+    assert (' weight |' in output) == ('class weights: ' in output), output
 
 
 class _Page(HTMLParser):
@@ -169,6 +178,42 @@ def test_many_samples_are_inspected_by_several_processes_in_order(tmp_path):
     assert [f.digest for f in alone[0].samples] == [f.digest for f in together[0].samples]
     assert 'a7.jpg is truncated' in str(findings[0])
     assert cv2.getNumThreads() == 2
+
+
+def test_the_members_of_a_mixture_are_told_apart(tmp_path):
+    """Their classes are weighed together; an image of both is no leak."""
+    members = []
+    for number in (2, 3):
+        root = good_folder(tmp_path / str(number), number)
+        members.append(dict(type='FolderDataset', data_root=str(root), pipeline=[]))
+    splits, findings = inspect({'train': dict(datasets=members), 'val': members[0]}, workers=0)
+    assert [split.title for split in splits] == ['train, val', 'train']
+    splits, findings = inspect({'train': dict(datasets=members)}, workers=0)
+    assert [split.title for split in splits] == ['train (1 of 2)', 'train (2 of 2)']
+    assert [finding.level for finding in findings] == ['warning']
+    text = [*lines(splits, findings)]
+    assert text[0].startswith('train (1 of 2): 2 images') and text[1].startswith('train (2 of 2): ')
+    assert 'train (1 of 2) images' in text[2] and 'train (2 of 2) images' in text[2]
+    weights = Totals.of([*splits[0].samples, *splits[1].samples], 3).weights()
+    assert text[3].endswith(f'class_weight=[{",".join(map(str, weights))}]"')
+
+
+def test_the_report_shows_bands(tmp_path):
+    pytest.importorskip('tifffile')
+    root = write_bands(tmp_path, {'train': 1}, 32)
+    pipeline = [dict(type='LoadBandsFromFile')]
+    config = dict(type='FolderDataset', data_root=str(root), pipeline=pipeline)
+    page = _Page()
+    page.feed(render('bands', *inspect({'train': config}, workers=0)))
+    content = base64.b64decode(page.linked[0].removeprefix('data:image/jpeg;base64,'))
+    picture = np.asarray(Image.open(io.BytesIO(content)))
+    loader = LoadBandsFromFile(rgb_bands=[2, 1, 0])
+    image = loader.to_rgb(loader({'img_path': str(root / 'images/train/0.tif')})['img'])
+    mask = np.asarray(Image.open(root / 'masks/train/0.png'))
+    facts = FolderDataset(str(root)).metainfo
+    wanted = draw_overlay(image, mask, facts['classes'], facts['palette'])
+    assert picture.shape == wanted.shape
+    assert np.abs(picture.astype(int) - wanted).mean() < 10
 
 
 @pytest.mark.parametrize(('values', 'shifted'), [((0, 1), True), ((0, 1, 2), False)])

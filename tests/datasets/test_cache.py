@@ -125,7 +125,7 @@ def test_a_torn_file_is_written_again(root, tmp_path, keep):
     assert read_header(torn) is None
     for index in range(NUM_PICTURES):
         assert_same(cached[index], dataset(root)[index])
-    left = torn.with_name(f'{torn.name}.partial123')
+    left = torn.with_name(f'.{torn.stem}.123.partial{torn.suffix}')
     left.write_bytes(b'of a killed process')
     CachedDataset(dataset(root), tmp_path / 'cache')
     assert torn.read_bytes() == whole and not left.exists()

@@ -30,6 +30,14 @@ def test_labels_probabilities_and_confidence(inferencer, picture):
     assert shares == {name: (prediction.labels == index(name)).sum() for name in shares}
 
 
+def test_confidence_where_it_is_wanted(config_path, checkpoint_path, inferencer, picture):
+    without = Inferencer(config_path, checkpoint_path, 'cpu', confidence=False)(picture)
+    assert without.confidence is None
+    np.testing.assert_array_equal(without.labels, inferencer(picture).labels)
+    with pytest.raises(ValueError, match='regions need the confidence; .* with confidence=True'):
+        without.regions  # noqa: B018
+
+
 def test_every_kind_of_picture_gives_the_same(inferencer, picture, picture_path):
     wanted = inferencer(picture).labels
     folder = picture_path.parent

@@ -27,7 +27,7 @@ def test_folder_with_an_unreadable_picture(
     assert line.endswith(f'-> {out}/blocks_overlay.png')
     assert speeds.startswith('1 pictures: ') and 'images/s end to end' in speeds
     assert written == f'written to {out}'
-    assert '1 of 2 pictures were left out:' in run.stderr
+    assert '1 of 2 files failed:' in run.stderr
     assert 'a_broken.jpg (10 bytes) is not a readable picture' in run.stderr
     model = load_model(config_path, checkpoint_path, 'cpu')
     class_map = predict_image(model, picture)
@@ -61,7 +61,7 @@ def test_overwriting_one_picture_in_half_precision(
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        ({'source': 'nothing'}, 'picture or folder nothing does not exist'),
+        ({'source': 'nothing'}, 'nothing does not exist; '),
         ({'checkpoint': 'none.pth'}, 'checkpoint none.pth does not exist'),
         ({'--opacity': '7'}, '--opacity 7.0: expected 0'),
         ({'--device': 'cuda:99'}, "device='cuda:99', but PyTorch sees"),

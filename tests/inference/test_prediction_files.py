@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def inferencer(config_path, checkpoint_path):
 
 
 def results_of(inferencer, source, out, *kinds, opacity=0.5):
-    jobs = plan_jobs(source, out, kinds or ('mask', 'overlay'))
+    jobs = plan_jobs(source, out, kinds or None)
     return list(predict_files(inferencer, jobs, out, opacity))
 
 
@@ -110,30 +111,38 @@ def test_files_that_exist_are_kept(picture_path, tmp_path):
 
 def test_wrong_sources(picture_path, tmp_path):
     folder = picture_path.parent
-    with pytest.raises(FileNotFoundError, match='nothing does not exist'):
+    with pytest.raises(FileNotFoundError, match='nothing does not exist; .* has 1 files'):
         plan_jobs(tmp_path / 'nothing', tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='block.png does not exist.*mean blocks.png'):
+        plan_jobs(folder / 'block.png', tmp_path / 'out')
     with pytest.raises(ValueError, match='lies in the folder of the pictures'):
         plan_jobs(folder, folder / 'out')
-    with pytest.raises(ValueError, match="--save got 'masks'; expected of pictures some of mask,"):
+    with pytest.raises(ValueError, match="--save got 'masks' for .*pictures some of mask,"):
         plan_jobs(folder, tmp_path / 'out', ['masks'])
-    with pytest.raises(ValueError, match="--save got 'probs'; expected of a video some of color,"):
+    (tmp_path / 'film.mp4').touch()
+    with pytest.raises(ValueError, match="got 'probs' for .*film.mp4; expected of a video some of"):
         plan_jobs(tmp_path / 'film.mp4', tmp_path / 'out', ['probs'])
+    with pytest.raises(ValueError, match="got 'probs' for .*of pictures in tiles some of mask"):
+        plan_jobs(folder, tmp_path / 'out', ['probs'], tiled=True)
     (folder / 'blocks.jpg').touch()
+    with pytest.raises(ValueError, match='blocks_classes.png would be written of two pictures'):
+        plan_jobs(folder / '*', tmp_path / 'out')
     with pytest.raises(ValueError, match=r"stem 'blocks'.*blocks.jpg and blocks.png"):
         plan_jobs(folder, tmp_path / 'out')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match='0 images'):
+    with pytest.raises(FileNotFoundError, match='0 pictures'):
         plan_jobs(tmp_path / 'empty', tmp_path / 'out')
 
 
 @pytest.fixture(scope='module')
 def film(tmp_path_factory):
-    """Twelve frames of 96x64, each of one grey, 10 more than the one before."""
+    """Twelve frames of 96x64, each of one grey, 10 more than the one before; 3 a second."""
     pytest.importorskip('av')
     path = tmp_path_factory.mktemp('film') / 'film.mp4'
-    with VideoWriter(path, 12) as writer:
-        for number in range(12):
-            writer.write(np.full((64, 96, 3), 20 + 10 * number, np.uint8))
+    for suffix in ('.mp4', '.mkv'):
+        with VideoWriter(path.with_suffix(suffix), 3) as writer:
+            for number in range(12):
+                writer.write(np.full((64, 96, 3), 20 + 10 * number, np.uint8))
     return path
 
 
@@ -142,7 +151,7 @@ def test_a_video_keeps_order_rate_and_size(inferencer, film, tmp_path):
     assert [round(frame.mean(), -1) for frame in frames] == [20 + 10 * n for n in range(12)]
     (result,) = results_of(inferencer, film, tmp_path / 'out', 'overlay', 'side-by-side')
     assert (result.error, result.size, result.num_pictures) == (None, '12 frames', 12)
-    assert frame_rate(result.files['overlay']) == 12
+    assert frame_rate(result.files['overlay']) == 3
     written = list(read_frames(result.files['side-by-side']))
     assert len(written) == 12 and written[0].shape == (64, 192, 3)
     for frame, shown in zip(frames, written):
@@ -151,9 +160,38 @@ def test_a_video_keeps_order_rate_and_size(inferencer, film, tmp_path):
         assert abs(shown[:, 96:].astype(int) - expected).mean() < 12
 
 
-def test_a_truncated_video_leaves_nothing(inferencer, film, tmp_path):
-    broken = tmp_path / 'broken.mp4'
-    broken.write_bytes(film.read_bytes()[:900])
-    (result,) = results_of(inferencer, broken, tmp_path / 'out', 'overlay')
-    assert f'{broken} (900 bytes) cannot be read ' in result.error
-    assert not list((tmp_path / 'out').glob('*'))
+def test_videos_and_pictures_of_one_pattern(inferencer, film, picture_path, tmp_path):
+    """All of them, in spite of a video without its index, which leaves nothing."""
+    folder, out = picture_path.parent, tmp_path / 'out'
+    for name in ('a.mp4', 'c.mp4'):
+        shutil.copy(film, folder / name)
+    (folder / 'b.mp4').write_bytes(film.read_bytes()[:900])
+    sizes, written = {}, [inferencer.seconds['write']]
+    for result in predict_files(inferencer, plan_jobs(folder / '*', out), out):
+        sizes[result.image.name] = result.error or result.size
+        written.append(inferencer.seconds['write'])
+    assert f'{folder}/b.mp4 (900 bytes) cannot be read ' in sizes.pop('b.mp4')
+    assert sizes == {'blocks.png': '90x61', 'a.mp4': '12 frames', 'c.mp4': '12 frames'}
+    assert sorted(path.name for path in out.iterdir()) == [
+        *('a_overlay.mp4', 'blocks_classes.png', 'blocks_overlay.png', 'c_overlay.mp4')
+    ]
+    assert written[0] < written[1] < written[2] == written[3] < written[4]
+
+
+def test_a_video_that_is_cut_off_is_predicted_up_to_there(inferencer, film, picture, tmp_path):
+    cut, content = tmp_path / 'cut.mkv', film.with_suffix('.mkv').read_bytes()
+    cut.write_bytes(content[: len(content) * 4 // 5])
+    frames, reasons = [], {}
+    for prediction in inferencer.stream(
+        [picture, cut, tmp_path / 'none.png', picture], failed=reasons.__setitem__
+    ):
+        frames.append(prediction.image)
+    assert [*reasons] == [str(cut), str(tmp_path / 'none.png')]
+    count = len(frames) - 2
+    assert 1 <= count < 9
+    assert f'{cut} is cut off or damaged: it gives {count} frames, ' in reasons[str(cut)]
+    for number, frame in enumerate(frames[1:-1]):
+        assert abs(frame.mean() - (20 + 10 * number)) < 3
+    np.testing.assert_array_equal(frames[-1], picture)
+    with pytest.raises(ValueError, match='is cut off or damaged'):
+        inferencer(cut)

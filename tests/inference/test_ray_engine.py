@@ -54,7 +54,7 @@ def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     killed = kill_a_worker()
     text, errors = (stream.decode() for stream in run.communicate(timeout=280))
     assert run.returncode == 1, errors
-    assert '1 of 61 pictures were left out:' in errors and 'broken.jpg (10 bytes)' in errors
+    assert '1 of 61 files failed:' in errors and 'broken.jpg (10 bytes)' in errors
     assert killed and f'{COUNT} pictures: ' in text
     model = load_model(config_path, checkpoint_path, 'cpu')
     for number in range(0, COUNT, 7):
@@ -67,7 +67,7 @@ def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     (out / MANIFEST).write_text('\n'.join(lines[:-3]) + '\n')
     kept = {path: path.stat().st_mtime_ns for path in out.glob('*.png')}
     again = subprocess.run([*map(str, call)], capture_output=True, text=True, timeout=280)
-    assert f'{COUNT - 3} of 61 pictures are done already' in again.stdout
+    assert f'{COUNT - 3} of 61 files are done already' in again.stdout
     changed = [path for path, before in kept.items() if path.stat().st_mtime_ns != before]
     assert len(changed) == 3 and len(read_manifest(out)) == COUNT
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from single_prediction import predict_image
 
+from mmseg_custom.engine.config import load_config
+from mmseg_custom.inference import tiles
 from mmseg_custom.inference.georeference import read_georeference
 from mmseg_custom.inference.predictor import load_model
 from mmseg_custom.inference.tiled_tiff import TiffRows, write_class_map
@@ -34,22 +37,38 @@ def large():
 def test_bands_without_overlap_are_the_windows_themselves(model, large, batch_size):
     read = lambda start, stop: large[start:stop]  # noqa: E731
     bands = list(predict_bands(model, read, (192, 320), (64, 64), 0, batch_size))
-    assert [len(labels) for labels, _ in bands] == [64, 64, 64]
-    labels = np.concatenate([labels for labels, _ in bands])
+    assert [len(labels) for labels in bands] == [64, 64, 64]
+    labels = np.concatenate(bands)
     for top in range(0, 192, 64):
         for left in range(0, 320, 64):
             window = np.s_[top : top + 64, left : left + 64]
             np.testing.assert_array_equal(labels[window], predict_image(model, large[window]))
 
 
-def test_overlapping_windows_average_as_a_sliding_window_does(model, large):
+def test_one_output_channel_has_a_threshold(config_path, checkpoint_path, large, tmp_path):
+    checkpoint = torch.load(checkpoint_path, weights_only=True)
+    for name in ('decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'):
+        of_class = checkpoint['state_dict'][name]
+        checkpoint['state_dict'][name] = of_class[1:2] - of_class[2:3]
+    meta = dict(classes=('background', 'thing'), palette=PALETTE[:2])
+    torch.save({**checkpoint, 'meta': dict(dataset_meta=meta)}, tmp_path / 'binary.pth')
+    config = load_config(str(config_path))
+    config.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.6)
+    model = load_model(config, tmp_path / 'binary.pth', 'cpu')
+    (labels,) = predict_bands(model, lambda a, b: large[a:b], (210, 330), (210, 330), 0)
+    np.testing.assert_array_equal(labels, predict_image(model, large))
+    assert set(np.unique(labels)) == {0, 1}
+
+
+def test_overlapping_windows_average_as_a_sliding_window_does(model, large, monkeypatch):
     """Where all weights are equal: in the middle of the overlap of two windows."""
     read = lambda start, stop: large[start:stop]  # noqa: E731
     size = large.shape[:2]
-    bands = list(predict_bands(model, read, size, (96, 96), 32, 2))
-    labels, confidence = (np.concatenate(parts) for parts in zip(*bands))
-    assert labels.shape == confidence.shape == size
-    assert (confidence >= 0.25).all() and (confidence <= 1).all()
+    labels = np.concatenate(list(predict_bands(model, read, size, (96, 96), 32, 2)))
+    assert labels.shape == size
+    monkeypatch.setattr(tiles, 'CHUNK', 100)
+    in_chunks = np.concatenate(list(predict_bands(model, read, size, (96, 96), 32, 2)))
+    np.testing.assert_array_equal(in_chunks, labels)
     model.test_cfg.update(mode='slide', crop_size=(96, 96), stride=(64, 64))
     try:
         averaged = predict_image(model, large)
@@ -137,7 +156,7 @@ def test_the_tool_in_tiles(run_tool, config_path, checkpoint_path, large, tmp_pa
     assert run.stdout.startswith(f'{source}  330x210  ')
     model = load_model(config_path, checkpoint_path, 'cpu')
     bands = predict_bands(model, lambda a, b: large[a:b], (210, 330), (96, 96), 16)
-    expected = np.concatenate([labels for labels, _ in bands])
+    expected = np.concatenate(list(bands))
     np.testing.assert_array_equal(tifffile.imread(out / 'large_classes.tif'), expected)
     refused = run_tool(*call, '--tile', '96', '--max-memory', '0.01', '--overwrite')
     assert refused.returncode == 1

@@ -46,7 +46,7 @@ def test_a_batch_of_unusual_pictures(run_tool, config_path, checkpoint_path, fol
         *('--cfg-options', pipeline + "{'type':'PackSegInputs'}]"),
     )
     assert run.returncode == 1, run.stderr
-    left_out = run.stderr.partition('pictures were left out:')[2]
+    left_out = run.stderr.partition('files failed:')[2]
     for name in ('empty.png (0 bytes)', 'text.jpg (10 bytes)', 'cut.jpg (60 bytes)'):
         assert f'{folder}/{name} is not a readable picture' in left_out
     assert f'{folder}/long.png of 50000x10 pixels does not go through' in left_out

@@ -19,11 +19,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--file', type=Path, default=PAGE, help='default: docs/model_zoo.md')
     parser.add_argument('--traceback', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    from mmseg_custom.benchmark.model_zoo import is_current, make_page, write_page
+    from mmseg_custom.benchmark.model_zoo import is_current, make_page
+    from mmseg_custom.writing import write_atomically
 
     page = make_page()
     if not args.check:
-        write_page(page, args.file)
+        write_atomically(args.file, page.encode())
         print(f'wrote {args.file}')
     elif is_current(page, args.file):
         print(f'{args.file} is up to date')

@@ -9,18 +9,16 @@ from mmseg_custom import cli
 def main(argv: list[str] | None = None) -> None:
     """Predict, count, draw."""
     parser = argparse.ArgumentParser(description='Draw IoU by threshold, and calibration.')
-    parser.add_argument('model', help='a config, or a checkpoint that carries its config')
-    parser.add_argument('weights', nargs='?', help='checkpoint for a config')
+    cli.add_model_arguments(parser)
     parser.add_argument('--out', type=Path, required=True, help='PNG file to write')
     parser.add_argument('--split', choices=['test', 'val'], default='val', help='default: val')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
     cli.add_common_arguments(parser)
     args = parser.parse_intermixed_args(argv)
     from mmseg_custom.inference.inferencer import Inferencer
     from mmseg_custom.inference.labelled import predict_labelled
     from mmseg_custom.inference.thresholds import count_thresholds, plot_thresholds
 
-    options = dict(probs=True, cfg_options=args.cfg_options)
+    options = dict(probs=True, confidence=False, cfg_options=args.cfg_options)
     inferencer = Inferencer(args.model, args.weights, args.device, **options)
     found = count_thresholds(predict_labelled(inferencer, args.split))
     threshold = getattr(inferencer.model.decode_head, 'threshold', None) or 0.5

@@ -9,18 +9,16 @@ from mmseg_custom import cli
 def main(argv: list[str] | None = None) -> None:
     """Predict, rank, and write the page."""
     parser = argparse.ArgumentParser(description='Show the pictures that are predicted worst.')
-    parser.add_argument('model', help='a config, or a checkpoint that carries its config')
-    parser.add_argument('weights', nargs='?', help='checkpoint for a config')
+    cli.add_model_arguments(parser)
     parser.add_argument('--out', type=Path, required=True, help='HTML file to write')
     parser.add_argument('--num', type=int, default=20, help='pictures; default 20')
     parser.add_argument('--split', choices=['test', 'val'], default='test', help='default: test')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
     cli.add_common_arguments(parser)
     args = parser.parse_intermixed_args(argv)
     from mmseg_custom.inference.inferencer import Inferencer
     from mmseg_custom.inference.labelled import write_gallery
 
-    options = dict(probs=True, cfg_options=args.cfg_options)
+    options = dict(probs=True, confidence=False, cfg_options=args.cfg_options)
     inferencer = Inferencer(args.model, args.weights, args.device, **options)
     for found in write_gallery(inferencer, args.split, args.num, args.out)[: args.num]:
         print(f'{found.miou:6.2f}  {found.path}')

@@ -3,23 +3,18 @@
 Writes ``SegmentationClassContext`` with 59 classes and background, and the lists of its splits.
 """
 
-import argparse
-
 from mmseg_custom import cli
 
 
 def main(argv: list[str] | None = None) -> None:
     """Convert as the command line says."""
-    parser = argparse.ArgumentParser(
-        description='Write label maps of 59 classes from Pascal Context.'
+    args = cli.parse_conversion(
+        argv,
+        'Write label maps of 59 classes from Pascal Context.',
+        'SegmentationClassContext',
+        devkit='VOCdevkit, with VOC2010',
+        labels='folder trainval with a .mat file per picture',
     )
-    parser.add_argument('devkit', help='VOCdevkit, with VOC2010')
-    parser.add_argument('labels', help='folder trainval with a .mat file per picture')
-    parser.add_argument(
-        '-o', '--out-dir', help='folder of the results, in place of SegmentationClassContext'
-    )
-    cli.add_conversion_arguments(parser)
-    args = parser.parse_args(argv)
     from mmseg_custom.datasets.converters.pascal_context import convert_pascal_context
 
     result = convert_pascal_context(

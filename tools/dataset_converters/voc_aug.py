@@ -3,21 +3,18 @@
 Writes ``SegmentationClassAug`` and the lists ``aug.txt`` and ``trainaug.txt``.
 """
 
-import argparse
-
 from mmseg_custom import cli
 
 
 def main(argv: list[str] | None = None) -> None:
     """Convert as the command line says."""
-    parser = argparse.ArgumentParser(description='Join the label maps of Pascal VOC 2012 and SBD.')
-    parser.add_argument('devkit', help='VOCdevkit, with VOC2012')
-    parser.add_argument('sbd', help='benchmark_RELEASE of SBD')
-    parser.add_argument(
-        '-o', '--out-dir', help='folder of the results, in place of SegmentationClassAug'
+    args = cli.parse_conversion(
+        argv,
+        'Join the label maps of Pascal VOC 2012 and SBD.',
+        'SegmentationClassAug',
+        devkit='VOCdevkit, with VOC2012',
+        sbd='benchmark_RELEASE of SBD',
     )
-    cli.add_conversion_arguments(parser)
-    args = parser.parse_args(argv)
     from mmseg_custom.datasets.converters.voc_aug import convert_voc_aug
 
     result = convert_voc_aug(

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from PIL import Image
 
 from mmseg_custom.datasets.annotations.rasterising import draw_objects
-from mmseg_custom.datasets.label_map import IGNORE_INDEX
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 
 BACKGROUND = 'background'

@@ -22,8 +22,9 @@ from mmseg_custom.datasets.annotations.source import (
     warn_outside,
 )
 from mmseg_custom.datasets.checks import IMAGE_SUFFIXES, find_by_stem, first_names
-from mmseg_custom.datasets.label_map import IGNORE_INDEX, LabelMap
+from mmseg_custom.datasets.label_map import LabelMap
 from mmseg_custom.datasets.mask_reader import MaskReader
+from mmseg_custom.labels import IGNORE_INDEX
 
 SPLITS = ('train', 'val', 'test')
 MASK_SUFFIXES = ('.png', '.bmp', '.tif', '.tiff')

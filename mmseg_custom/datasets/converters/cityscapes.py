@@ -11,7 +11,7 @@ from mmseg_custom.datasets.converting import (
     look_up,
     read_picture,
 )
-from mmseg_custom.datasets.paired import IGNORE_INDEX
+from mmseg_custom.labels import IGNORE_INDEX
 
 SUFFIX, TARGET_SUFFIX = '_gtFine_labelIds.png', '_gtFine_labelTrainIds.png'
 NUM_LABEL_IDS = 34

@@ -15,13 +15,8 @@ from mmseg_custom.datasets.converting import (
     encode_png,
     read_picture,
 )
-from mmseg_custom.datasets.label_map import (
-    IGNORE_INDEX,
-    MAX_CLASSES,
-    UNKNOWN,
-    LabelMap,
-    describe_counts,
-)
+from mmseg_custom.datasets.label_map import MAX_CLASSES, UNKNOWN, LabelMap, describe_counts
+from mmseg_custom.labels import IGNORE_INDEX
 
 SUFFIXES = ('.png', '.bmp', '.tif', '.tiff', '.gif', '.ppm')
 IGNORE = 'ignore'

@@ -14,9 +14,10 @@ from mmseg_custom.datasets.converting import (
     read_picture,
     write_list,
 )
+from mmseg_custom.labels import IGNORE_INDEX
 
 NUM_VALUES = 21
-VALUES = {value: value for value in (*range(NUM_VALUES), 255)}
+VALUES = {value: value for value in (*range(NUM_VALUES), IGNORE_INDEX)}
 
 
 def convert_voc_aug(

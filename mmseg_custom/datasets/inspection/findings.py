@@ -8,8 +8,9 @@ from typing import NamedTuple
 from mmseg_custom.datasets.checks import first_names
 from mmseg_custom.datasets.inspection.samples import SampleFacts
 from mmseg_custom.datasets.inspection.totals import Split
-from mmseg_custom.datasets.label_map import IGNORE_INDEX, IGNORE_NAME
+from mmseg_custom.datasets.label_map import IGNORE_NAME
 from mmseg_custom.datasets.mask_reader import labels_line
+from mmseg_custom.labels import IGNORE_INDEX
 
 ERROR, WARNING = 'error', 'warning'
 IGNORE_EXIF = (

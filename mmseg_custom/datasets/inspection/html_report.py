@@ -1,12 +1,12 @@
 """The inspection as one HTML file: findings, classes, a few samples with their labels."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from html import escape
 
 import cv2
 import numpy as np
 
+from mmseg_custom.bands import select_bands
 from mmseg_custom.datasets.inspection.findings import Finding, is_invalid
 from mmseg_custom.datasets.inspection.masks import has_mask, read_class_map
 from mmseg_custom.datasets.inspection.summary import (
@@ -14,13 +14,15 @@ from mmseg_custom.datasets.inspection.summary import (
     class_groups,
     describe,
     verdict,
+    whole_training,
 )
 from mmseg_custom.datasets.inspection.totals import Split, Totals
+from mmseg_custom.datasets.transforms.load_bands import LoadBandsFromFile
 from mmseg_custom.visualization.panels import draw_overlay
+from mmseg_custom.visualization.rendering import data_address
 
 SAMPLES_SHOWN = 6
 LONGEST_SIDE = 480
-JPEG_QUALITY = 85
 STYLE = """
 body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse } td, th { padding: .2em .8em; text-align: left }
@@ -42,6 +44,7 @@ def render(title: str, splits: Sequence[Split], findings: Sequence[Finding]) -> 
         splits: inspected.
         findings: about them.
     """
+    training = whole_training(splits, findings)
     return '\n'.join(
         [
             '<!DOCTYPE html>',
@@ -52,6 +55,7 @@ def render(title: str, splits: Sequence[Split], findings: Sequence[Finding]) -> 
             *(_finding(finding) for finding in findings),
             *(f'<p>{_text(describe(split))}</p>' for split in splits),
             *(line for group in class_groups(splits) for line in _histogram(group)),
+            *([_balance(training)] if training else []),
             *(line for split in splits if split.dataset for line in _samples(split)),
             '</body></html>',
             '',
@@ -77,7 +81,7 @@ def _histogram(splits: Sequence[Split]) -> Iterator[str]:
     palette = splits[0].dataset.metainfo['palette']
     for split in splits:
         totals = Totals.of(split.samples, len(split.classes))
-        yield f'<h2>Classes in {_text(split.name)}</h2><table>'
+        yield f'<h2>Classes in {_text(split.title)}</h2><table>'
         yield '<tr><th></th><th>class</th><th>images</th><th>pixels</th><th>share</th></tr>'
         shares = totals.pixels / max(1, totals.pixels.sum())
         for index, name in enumerate(split.classes):
@@ -91,9 +95,11 @@ def _histogram(splits: Sequence[Split]) -> Iterator[str]:
                 f'background:{colour}" title="{100 * shares[index]:.2f} %"></div></td></tr>'
             )
         yield '</table>'
-        if split.name.startswith('train') and totals.pixels.any():
-            what, option = balance_line(split, totals).split(': ', 1)
-            yield f'<p>{what}: <code>{_text(option)}</code></p>'
+
+
+def _balance(training: Split) -> str:
+    what, option = balance_line(training).split(': ', 1)
+    return f'<p>{what}: <code>{_text(option)}</code></p>'
 
 
 def _samples(split: Split) -> Iterator[str]:
@@ -105,28 +111,23 @@ def _samples(split: Split) -> Iterator[str]:
     ]
     if not good:
         return
-    yield f'<h2>Samples of {_text(split.name)}</h2>'
+    yield f'<h2>Samples of {_text(split.title)}</h2>'
     count = min(SAMPLES_SHOWN, len(good))
     for number in range(count):
         sample = split.dataset.get_data_info(good[number * len(good) // count])
         picture = _overlay(split, sample)
         if picture is not None:
             yield (
-                f'<figure><img alt="" src="data:image/jpeg;base64,{_jpeg(picture)}">'
+                f'<figure><img alt="" src="{data_address(picture)}">'
                 f'<figcaption>{_text(sample["img_path"])}</figcaption></figure>'
             )
 
 
 def _overlay(split: Split, sample: dict) -> np.ndarray | None:
-    """The image with its labels and their legend, RGB uint8 (H, W, 3); None if not 8-bit."""
-    content = np.fromfile(sample['img_path'], np.uint8)
-    flag = cv2.IMREAD_COLOR
-    if split.rules.ignore_orientation:
-        flag |= cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(content, flag)
+    """The image with its labels and their legend, RGB uint8 (H, W, 3); None if not readable."""
+    image = _read_image(split, sample['img_path'])
     if image is None:
         return None
-    image = np.ascontiguousarray(image[..., ::-1])
     height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -138,7 +139,17 @@ def _overlay(split: Split, sample: dict) -> np.ndarray | None:
     return draw_overlay(small, labels, split.classes, split.dataset.metainfo['palette'])
 
 
-def _jpeg(picture: np.ndarray) -> str:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode('.jpg', picture[..., ::-1], quality)
-    return base64.b64encode(encoded.tobytes()).decode()
+def _read_image(split: Split, path: str) -> np.ndarray | None:
+    """RGB uint8 (H, W, 3), of bands those that are shown as colours; None if not readable."""
+    if not split.rules.eight_bit:
+        facts = select_bands(split.dataset.metainfo)
+        loader = LoadBandsFromFile(rgb_bands=facts.rgb_bands, nodata=facts.nodata)
+        try:
+            return loader.to_rgb(loader({'img_path': path})['img'])
+        except ValueError:
+            return None
+    flag = cv2.IMREAD_COLOR
+    if split.rules.ignore_orientation:
+        flag |= cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.fromfile(path, np.uint8), flag)
+    return None if image is None else np.ascontiguousarray(image[..., ::-1])

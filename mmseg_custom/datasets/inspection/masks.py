@@ -15,8 +15,9 @@ from mmseg_custom.datasets.inspection.image_files import (
     read_header,
     reason_of,
 )
-from mmseg_custom.datasets.label_map import IGNORE_INDEX, UNKNOWN, LabelMap
+from mmseg_custom.datasets.label_map import UNKNOWN, LabelMap
 from mmseg_custom.datasets.mask_files import MaskFile, decode_mask
+from mmseg_custom.labels import IGNORE_INDEX
 
 ANNOTATION = 'annotation'  # the kind of what is no mask file: polygons and the like
 MOST_VALUES = 64

@@ -13,7 +13,7 @@ from mmseg_custom.datasets.inspection.findings import (
     sample_findings,
 )
 from mmseg_custom.datasets.inspection.totals import Split, Totals
-from mmseg_custom.datasets.label_map import IGNORE_INDEX
+from mmseg_custom.labels import IGNORE_INDEX
 
 MOST_IGNORED = 0.5
 

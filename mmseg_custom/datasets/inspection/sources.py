@@ -1,5 +1,6 @@
 """Which data sets there are to inspect: those of a config's loaders."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +29,12 @@ def open_splits(datasets: Mapping[str, Mapping]) -> list[Split]:
                 merged.append(([name], leaf))
             elif name not in same:
                 same.append(name)
-    return [open_split(', '.join(names), leaf) for names, leaf in merged]
+    splits = [open_split(', '.join(names), leaf) for names, leaf in merged]
+    for name, count in Counter(split.name for split in splits).items():
+        members = [split for split in splits if split.name == name]
+        for number, split in enumerate(members, start=1):
+            split.member = f'{number} of {count}' * (count > 1)
+    return splits
 
 
 def _files(dataset: Mapping) -> dict:

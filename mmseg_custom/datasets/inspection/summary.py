@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from prettytable import PrettyTable
 
@@ -15,13 +16,12 @@ def lines(splits: Sequence[Split], findings: Sequence[Finding]) -> Iterator[str]
     """The report for a terminal, line by line."""
     for split in splits:
         yield describe(split)
+    training = whole_training(splits, findings)
     for group in class_groups(splits):
-        yield str(class_table(group))
-        training = next((split for split in group if split.name.startswith('train')), None)
-        if training is not None:
-            totals = Totals.of(training.samples, len(training.classes))
-            if totals.pixels.any():
-                yield balance_line(training, totals)
+        balanced = training if training and training.classes == group[0].classes else None
+        yield str(class_table(group, balanced))
+        if balanced:
+            yield balance_line(balanced)
     for finding in findings:
         yield f'{finding.level}: {finding.split}: {finding.text}'
         if finding.fix:
@@ -29,15 +29,29 @@ def lines(splits: Sequence[Split], findings: Sequence[Finding]) -> Iterator[str]
     yield verdict(findings)
 
 
+def whole_training(splits: Sequence[Split], findings: Sequence[Finding]) -> Split | None:
+    """The training split, its members together, where its classes can be counted on.
+
+    None where something is wrong, where members differ in classes, or where nothing is labelled.
+    """
+    members = [one for one in splits if one.name.startswith('train') and one.dataset is not None]
+    if any(finding.level == ERROR for finding in findings):
+        return None
+    if len({one.classes for one in members}) != 1:
+        return None
+    whole = replace(members[0], samples=[facts for one in members for facts in one.samples])
+    return whole if Totals.of(whole.samples, len(whole.classes)).pixels.any() else None
+
+
 def describe(split: Split) -> str:
     """One line on the files of a split."""
     if split.error:
-        return f'{split.name}: cannot be opened'
+        return f'{split.title}: cannot be opened'
     totals = Totals.of(split.samples, len(split.classes))
     sizes = Counter({f'{width}x{height}': n for (width, height), n in totals.sizes.items()})
     masks = f'masks {_most(totals.mask_kinds)}' if totals.mask_kinds else 'no masks'
     return (
-        f'{split.name}: {len(split.samples)} images, {_most(sizes)}, {_most(totals.image_kinds)}; '
+        f'{split.title}: {len(split.samples)} images, {_most(sizes)}, {_most(totals.image_kinds)}; '
         f'{masks}, {totals.ignored_share:.1%} of the pixels ignored'
     )
 
@@ -59,32 +73,35 @@ def class_groups(splits: Sequence[Split]) -> list[list[Split]]:
     return [*groups.values()]
 
 
-def class_table(splits: Sequence[Split]) -> PrettyTable:
+def class_table(splits: Sequence[Split], training: Split | None) -> PrettyTable:
     """Images and share of the labelled pixels of each class and split, and class weights.
 
     Args:
         splits: with the same classes.
+        training: of :func:`whole_training`, with these classes; None leaves the weights out.
     """
     table = PrettyTable(['', 'class'], align='r')
     table.align['class'] = 'l'
     classes = splits[0].classes
     for index, name in enumerate(classes):
         table.add_row([index, name])
-    for number, split in enumerate(splits):
+    last = next((one for one in reversed(splits) if one.name.startswith('train')), None)
+    for split in splits:
         totals = Totals.of(split.samples, len(classes))
-        label = split.name if split.name not in table.field_names else f'{split.name} {number}'
         share = totals.pixels / max(1, totals.pixels.sum())
-        table.add_column(f'{label} images', totals.masks.tolist(), 'r')
-        table.add_column(f'{label} pixels', totals.pixels.tolist(), 'r')
-        table.add_column(f'{label} %', [f'{100 * value:.2f}' for value in share], 'r')
-        if split.name.startswith('train') and number == 0 and not split.is_binary:
-            table.add_column('weight', totals.weights(), 'r')
+        table.add_column(f'{split.title} images', totals.masks.tolist(), 'r')
+        table.add_column(f'{split.title} pixels', totals.pixels.tolist(), 'r')
+        table.add_column(f'{split.title} %', [f'{100 * value:.2f}' for value in share], 'r')
+        if split is last and training is not None and not training.is_binary:
+            weights = Totals.of(training.samples, len(classes)).weights()
+            table.add_column('weight', weights, 'r')
     return table
 
 
-def balance_line(split: Split, totals: Totals) -> str:
+def balance_line(training: Split) -> str:
     """What tells a training how rare the classes are: weights, or the share of a foreground."""
-    if split.is_binary:
+    totals = Totals.of(training.samples, len(training.classes))
+    if training.is_binary:
         share = round(float(totals.pixels[1] / totals.pixels.sum()), 4)
         return f'foreground prior: --cfg-options model.decode_head.foreground_prior={share}'
     text = ','.join(map(str, totals.weights()))

@@ -22,6 +22,7 @@ class Split:
         rules: of the data set; None without one.
         error: why it cannot be built, with the fix.
         samples: one per sample, in the order of the data set.
+        member: ``'1 of 2'`` of several data sets that one split mixes, else empty.
     """
 
     name: str
@@ -29,6 +30,12 @@ class Split:
     rules: Rules | None = None
     error: str = ''
     samples: list[SampleFacts] = field(default_factory=list)
+    member: str = ''
+
+    @property
+    def title(self) -> str:
+        """The name, which the members of a mixture share, and which of them it is."""
+        return f'{self.name} ({self.member})' if self.member else self.name
 
     @property
     def classes(self) -> tuple[str, ...]:

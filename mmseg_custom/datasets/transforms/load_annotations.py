@@ -8,6 +8,7 @@ from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations as StockLoadAnnotations
 
 from mmseg_custom.datasets.mask_files import decode_mask
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import TRANSFORMS
 
 
@@ -75,7 +76,7 @@ def _table(reduce_zero_label: bool, label_map: tuple[tuple[int, int], ...]) -> n
         return None
     values = np.arange(256)
     if reduce_zero_label:
-        values = np.where((values == 0) | (values == 255), 255, values - 1)
+        values = np.where((values == 0) | (values == IGNORE_INDEX), IGNORE_INDEX, values - 1)
     renamed = dict(label_map)
     return np.array([renamed.get(value, value) for value in values.tolist()], np.uint8)
 

@@ -7,10 +7,9 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_custom.bands import positions
 from mmseg_custom.datasets.band_files import read_bands
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.registry import TRANSFORMS
 from mmseg_custom.visualization.stretching import stretched
-
-IGNORE_INDEX = 255
 
 
 @TRANSFORMS.register_module()

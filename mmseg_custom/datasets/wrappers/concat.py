@@ -8,7 +8,6 @@ from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import ConcatDataset as BaseConcatDataset
 from mmengine.logging import print_log
 
-from mmseg_custom.datasets.paired import IGNORE_INDEX
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.datasets.transforms.load_annotations import LoadAnnotations
 from mmseg_custom.datasets.wrappers.remapping import (
@@ -19,6 +18,7 @@ from mmseg_custom.datasets.wrappers.remapping import (
     class_targets,
 )
 from mmseg_custom.datasets.wrappers.repeats import Repeats
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.registry import DATASETS
 

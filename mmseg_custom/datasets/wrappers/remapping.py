@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from mmseg_custom.datasets.paired import IGNORE_INDEX
 from mmseg_custom.datasets.transforms.load_annotations import LoadAnnotations
+from mmseg_custom.labels import IGNORE_INDEX
 from mmseg_custom.messages import did_you_mean
 
 BACKGROUND = 'background'
