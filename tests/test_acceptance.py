@@ -1,5 +1,6 @@
 """What the project promises, at its full length: minutes each, so `make test-slow` runs them."""
 
+import json
 import os
 import re
 import subprocess
@@ -48,6 +49,17 @@ def check_quickstart(result: subprocess.CompletedProcess, folder: Path) -> None:
 
 def test_segformer_quickstart(segformer_run):
     check_quickstart(*segformer_run)
+
+
+def test_the_readme_predicts_on_a_picture_of_the_quick_start(segformer_run):
+    _, folder = segformer_run
+    readme = (ROOT / 'README.md').read_text().splitlines()
+    (line,) = (line for line in readme if 'images/test/test_001.jpg' in line)
+    command = line.replace('.venv/bin/python tools', f'{sys.executable} {ROOT}/tools')
+    subprocess.run(['bash', '-c', command], cwd=folder, check=True, timeout=TIMEOUT_S)
+    found = json.loads((folder / 'predicted/test_001_regions.geojson').read_text())
+    assert len({feature['properties']['name'] for feature in found['features']}) > 1
+    assert (folder / 'predicted/test_001_overlay.png').stat().st_size > 10_000
 
 
 def test_segmenter_quickstart(tmp_path, run_tool):

@@ -204,8 +204,8 @@ class Inferencer:
             batch: dicts with ``inputs`` and ``data_samples``.
 
         Returns:
-            Labels (H, W) and, where they are wanted, confidence (H, W) and probabilities (K, H, W)
-            of each picture.
+            Labels, int64 (H, W), and, where they are wanted, confidence (H, W) and probabilities
+            (K, H, W) of each picture.
         """
         if self.tta:
             return [self._average(one) for one in batch]
@@ -217,7 +217,7 @@ class Inferencer:
         )
         return [
             (
-                output.pred_sem_seg.data[0],
+                output.pred_sem_seg.data[0].long(),
                 output.get('confidence'),
                 _probabilities(output.seg_logits.data) if self.probs else None,
             )

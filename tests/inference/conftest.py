@@ -97,3 +97,18 @@ def picture_path(tmp_path, picture):
     path.parent.mkdir()
     Image.fromarray(picture).save(path)
     return path
+
+
+@pytest.fixture(scope='session')
+def binary(tmp_path_factory, config_path, checkpoint_path):
+    """Config and checkpoint with one output channel: whether it is road rather than tree."""
+    checkpoint = torch.load(checkpoint_path, weights_only=True)
+    for name in ('decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'):
+        of_class = checkpoint['state_dict'][name]
+        checkpoint['state_dict'][name] = of_class[1:2] - of_class[2:3]
+    meta = dict(classes=('background', 'road'), palette=PALETTE[:2])
+    path = tmp_path_factory.mktemp('binary') / 'binary.pth'
+    torch.save({**checkpoint, 'meta': dict(dataset_meta=meta)}, path)
+    config = load_config(str(config_path))
+    config.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.6)
+    return config, path

@@ -1,6 +1,8 @@
 import base64
+import copy
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,21 @@ def test_truth_and_prediction_belong_together(inferencer):
     assert score(good, CLASSES).miou == 100
     assert score(bad, CLASSES).miou == 0
     assert {iou for _, iou in score(bad, CLASSES).worst} == {0.0}
+
+
+def test_one_output_channel_has_a_gallery(binary, inferencer, tmp_path):
+    config, checkpoint = binary
+    config = copy.deepcopy(config)
+    dataset = inferencer.model.cfg.test_dataloader.dataset
+    config.test_dataloader.dataset = {**dataset, 'metainfo': dict(classes=('background', 'road'))}
+    both = Inferencer(config, checkpoint, 'cpu', probs=True, confidence=False)
+    for one in predict_labelled(both):
+        np.testing.assert_array_equal(one.labels, one.probs[1] > 0.6)
+        Image.fromarray(one.labels.astype(np.uint8)).save(tmp_path / f'{Path(one.path).stem}.png')
+    config.test_dataloader.dataset['data_prefix']['seg_map_path'] = str(tmp_path)
+    both = Inferencer(config, checkpoint, 'cpu', probs=True, confidence=False)
+    ranked = write_gallery(both, 'test', 2, tmp_path / 'worst.html')
+    assert [found.miou for found in ranked] == [100.0, 100.0]
 
 
 def test_the_gallery_begins_with_the_worst(inferencer, tmp_path):

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from single_prediction import predict_image
 
-from mmseg_custom.engine.config import load_config
 from mmseg_custom.inference import tiles
 from mmseg_custom.inference.georeference import read_georeference
 from mmseg_custom.inference.predictor import load_model
@@ -45,16 +43,8 @@ def test_bands_without_overlap_are_the_windows_themselves(model, large, batch_si
             np.testing.assert_array_equal(labels[window], predict_image(model, large[window]))
 
 
-def test_one_output_channel_has_a_threshold(config_path, checkpoint_path, large, tmp_path):
-    checkpoint = torch.load(checkpoint_path, weights_only=True)
-    for name in ('decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'):
-        of_class = checkpoint['state_dict'][name]
-        checkpoint['state_dict'][name] = of_class[1:2] - of_class[2:3]
-    meta = dict(classes=('background', 'thing'), palette=PALETTE[:2])
-    torch.save({**checkpoint, 'meta': dict(dataset_meta=meta)}, tmp_path / 'binary.pth')
-    config = load_config(str(config_path))
-    config.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.6)
-    model = load_model(config, tmp_path / 'binary.pth', 'cpu')
+def test_one_output_channel_has_a_threshold(binary, large):
+    model = load_model(*binary, 'cpu')
     (labels,) = predict_bands(model, lambda a, b: large[a:b], (210, 330), (210, 330), 0)
     np.testing.assert_array_equal(labels, predict_image(model, large))
     assert set(np.unique(labels)) == {0, 1}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_custom.inference.video import VideoWriter, read_frames
+
 RESIZE = "{'type':'Resize','scale':(2048,64),'keep_ratio':True}"
 
 
@@ -35,6 +37,30 @@ def folder(tmp_path_factory):
     content = (folder / 'turned.jpg').read_bytes()
     (folder / 'cut.jpg').write_bytes(content[:60])
     return folder
+
+
+@pytest.mark.slow
+def test_a_video_cut_in_the_middle_beside_others(run_tool, config_path, checkpoint_path, tmp_path):
+    """Its frames before the cut are predicted, it is named at the end, and the status says so."""
+    pytest.importorskip('av')
+    folder, out = tmp_path / 'films', tmp_path / 'out'
+    generator = np.random.default_rng(0)
+    with VideoWriter(folder / 'whole.mkv', 8) as writer:
+        for _ in range(40):
+            writer.write(generator.integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    content = (folder / 'whole.mkv').read_bytes()
+    (folder / 'cut.mkv').write_bytes(content[: len(content) // 2])
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / 'picture.png')
+    call = ('predict.py', config_path, checkpoint_path, folder / '*', '--out-dir', out)
+    run = run_tool(*call, '--device', 'cpu', '--batch-size', '4')
+    assert run.returncode == 1, run.stderr
+    assert '1 of 3 files failed:' in run.stderr and 'Traceback' not in run.stderr
+    count = len(list(read_frames(out / 'cut_overlay.mp4')))
+    assert 10 <= count < 25
+    assert f'{folder}/cut.mkv is cut off or damaged: it gives {count} frames, ' in run.stderr
+    assert len(list(read_frames(out / 'whole_overlay.mp4'))) == 40
+    assert (out / 'picture_overlay.png').is_file()
+    assert f'{40 + count + 1} pictures: ' in run.stdout
 
 
 def test_a_batch_of_unusual_pictures(run_tool, config_path, checkpoint_path, folder, tmp_path):
