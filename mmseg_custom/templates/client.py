@@ -16,12 +16,11 @@ from pathlib import Path
 
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.messages import did_you_mean
-from mmseg_custom.templates import outcome
 from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.models import TEMPLATES
-from mmseg_custom.templates.params_file import Params, dump_params, load_params
+from mmseg_custom.templates.params_file import Params, load_params
 from mmseg_custom.templates.registry import DEFAULT_ROOT
-from mmseg_custom.templates.runs import RunStatus, Runs
+from mmseg_custom.templates.runs import Runs, RunStatus
 
 POLL_SECONDS = 1.0
 
