@@ -7,7 +7,13 @@ from pathlib import Path
 from mmseg_custom.checkpoints.published import PUBLISHED, trained_with
 from mmseg_custom.engine.config import CONFIG_FOLDERS, find_config
 from mmseg_custom.messages import did_you_mean
-from mmseg_custom.templates.models import ADE20K, GeneralFields, SegFormerFields, TemplateFields
+from mmseg_custom.templates.models import (
+    ADE20K,
+    NO_WEIGHTS,
+    GeneralFields,
+    SegFormerFields,
+    TemplateFields,
+)
 
 BACKGROUND = 'background'
 # What the configs call the decoders.
@@ -88,7 +94,7 @@ def weights_of(fields: TemplateFields) -> str | None:
     if given is None or given in PUBLISHED or '://' in given:
         return given
     if given != ADE20K:
-        return str(Path(given).expanduser().resolve())
+        return _existing(given)
     if isinstance(fields, GeneralFields):
         entry = trained_with(_below_configs(find_config(fields.config)))
         network, name = fields.config, entry.name if entry else ''
@@ -106,6 +112,17 @@ def weights_of(fields: TemplateFields) -> str | None:
         f'pretrained_weights: {ADE20K} is not published for {network}, only '
         f'{", ".join(known) or "for the networks of docs/model_zoo.md"}; choose one of these, or '
         'set pretrained_weights: None'
+    )
+
+
+def _existing(given: str) -> str:
+    path = Path(given).expanduser().resolve()
+    if path.exists():
+        return str(path)
+    hint = did_you_mean(given, [ADE20K, NO_WEIGHTS, *PUBLISHED], 3)
+    raise FileNotFoundError(
+        f'pretrained_weights: {given} is no name of published weights, and there is no file {path}'
+        f'; {hint or f"put it there, or set pretrained_weights: {NO_WEIGHTS}"}'
     )
 
 

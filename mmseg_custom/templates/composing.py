@@ -121,13 +121,11 @@ def _data_lines(fields: TemplateFields, base: Config, root: Path, chosen: Select
                 other=fields.other_concepts,
                 datasets=[dataset],
             )
-        drawn = dict(
-            batch_size=fields.batch_size, sampler=dict(type='DefaultSampler', shuffle=True)
-        )
+        drawn: dict[str, Any] = {}
+        if name == 'train':
+            drawn = dict(batch_size=fields.batch_size, sampler=dict(type='DefaultSampler'))
         loaders[f'{name}_dataloader'] = dict(
-            **(drawn if name == 'train' else {}),
-            num_workers=NUM_WORKERS,
-            dataset=dict(_delete_=True, **dataset),
+            **drawn, num_workers=NUM_WORKERS, dataset=dict(_delete_=True, **dataset)
         )
     loaders['test_dataloader'] = Reference('val_dataloader')
     tolerance = dict(invalid_data_tolerance_percent=fields.invalid_data_tolerance_percent)
