@@ -10,17 +10,24 @@ Example:
     >>> [(region.name, region.value) for region in model.predict('a.png')[0].regions]
 """
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from mmseg_custom.engine.run_log import read_run_log
+from mmseg_custom.inference.pictures import Source
 from mmseg_custom.inference.prediction import Prediction
-from mmseg_custom.messages import did_you_mean
+from mmseg_custom.templates import outcome
 from mmseg_custom.templates.datasets import Datasets
+from mmseg_custom.templates.folders import pictures_of
 from mmseg_custom.templates.models import TEMPLATES
-from mmseg_custom.templates.params_file import Params, load_params
+from mmseg_custom.templates.params_file import Params, default_params, dump_params, load_params
+from mmseg_custom.templates.records import Run
 from mmseg_custom.templates.registry import DEFAULT_ROOT
 from mmseg_custom.templates.runs import Runs, RunStatus
+from mmseg_custom.writing import write_atomically
 
 POLL_SECONDS = 1.0
 
@@ -35,6 +42,9 @@ class App:
     Attributes:
         datasets: names, folders and versions of data sets; shared by all applications of ``root``.
         runs: all runs of ``root``.
+
+    Raises:
+        PermissionError: the folder cannot be written to.
     """
 
     def __init__(self, name: str = 'default', root: str | os.PathLike = DEFAULT_ROOT) -> None:
@@ -61,13 +71,7 @@ class App:
         Raises:
             ValueError: there is no such template; the message offers the nearest name.
         """
-        if template not in TEMPLATES:
-            hint = did_you_mean(template, TEMPLATES)
-            raise ValueError(
-                f"template '{template}' does not exist; {hint or 'expected one of'} "
-                f'({", ".join(TEMPLATES)})'
-            )
-        return Model(self, name, template)
+        return Model(self, name, default_params(template))
 
     def model(self, name: str) -> 'Model':
         """Open a model that was trained before, with its newest run and that run's parameters.
@@ -91,10 +95,7 @@ class App:
             ValueError: there is no such run.
         """
         run = self.runs.get(run_id)
-        params = load_params(run.params_file)
-        model = Model(self, run.model, params.train_params.template)
-        model._params, model.run_id = params, run.id
-        return model
+        return Model(self, run.model, load_params(run.params_file), run.id)
 
 
 class Model:
@@ -106,11 +107,20 @@ class Model:
         run_id: of the newest run, e.g. ``run-3``; None before the first training.
     """
 
-    def __init__(self, app: App, name: str, template: str) -> None:
-        self.app, self.name, self.template = app, name, template
-        self.run_id: str | None = None
-        self._values: dict = {}
-        self._params: Params | None = None
+    def __init__(self, app: App, name: str, params: Params, run_id: str | None = None) -> None:
+        self.app, self.name, self.run_id = app, name, run_id
+        self._params = params
+
+    @property
+    def template(self) -> str:
+        """Name of the template."""
+        return self._params.template
+
+    @property
+    def _run(self) -> Run:
+        if self.run_id is None:
+            raise ValueError(f"model '{self.name}' has no run yet; call train() first")
+        return self.app.runs.get(self.run_id)
 
     def schema(self) -> dict:
         """JSON schema of the template's fields: default, bounds, step, unit and help of each."""
@@ -125,7 +135,9 @@ class Model:
         Returns:
             ``dataset_id``, ``dataset_version_id``, ``concepts``, and ``train_params``, a dict.
         """
-        raise NotImplementedError
+        if save_to is not None:
+            write_atomically(Path(save_to), dump_params(self._params).encode())
+        return self._params.content()
 
     def update_params(self, **values) -> dict:
         """Change parameters, all of them or, where one is wrong, none.
@@ -140,7 +152,8 @@ class Model:
         Raises:
             ValueError: a name is unknown or a value is not allowed.
         """
-        raise NotImplementedError
+        self._params = self._params.updated(**values)
+        return self._params.content()
 
     def train(self, params_file: str | os.PathLike | None = None) -> str:
         """Check everything and queue a training in a process of its own, which outlives this one.
@@ -155,11 +168,14 @@ class Model:
             ValueError: a parameter, the data set or the weights do not fit; nothing is started.
             FileNotFoundError: data or weights are missing; the message names them.
         """
-        raise NotImplementedError
+        if params_file is not None:
+            self._params = load_params(params_file)
+        self.run_id = self.app.runs.queue(self._params, self.app.name, self.name)
+        return self.run_id
 
     def dump_config(self) -> str:
         """The Python config that :meth:`train` would run, for ``tools/train.py``."""
-        raise NotImplementedError
+        return self.app.runs.plan(self._params).config
 
     def status(self) -> RunStatus:
         """How far the newest run is.
@@ -169,7 +185,7 @@ class Model:
             ``MODEL-TRAINING-FAILED``), ``percent`` (0 to 100, or None), ``seconds_left`` (or None),
             and ``reason`` (why it waits or failed, or an empty string).
         """
-        raise NotImplementedError
+        return self.app.runs.status(self._run.id)
 
     def wait(
         self,
@@ -181,13 +197,24 @@ class Model:
 
         Args:
             timeout: seconds; None waits for ever.
-            show: gets a line whenever the status or a whole percent changes.
+            show: gets a line whenever something of the status changes.
             poll: seconds between two looks.
 
         Raises:
             TimeoutError: it is still under way.
         """
-        raise NotImplementedError
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        shown = ''
+        while True:
+            status = self.status()
+            if show is not None and str(status) != shown:
+                shown = str(status)
+                show(f'{self.run_id}  {shown}')
+            if status.is_final:
+                return status
+            if time.monotonic() > ends:
+                raise TimeoutError(f'{self.run_id} is not done after {timeout:g} s: {status}')
+            time.sleep(poll)
 
     def logs(self, follow: bool = False) -> Iterator[str]:
         """Lines of the newest run's log.
@@ -195,15 +222,15 @@ class Model:
         Args:
             follow: go on with lines as they are written, until the run ends.
         """
-        raise NotImplementedError
+        return self.app.runs.logs(self._run.id, follow)
 
     def history(self) -> list[dict]:
         """What was logged: ``mode`` (``train`` or ``val``), ``step`` and values; for curves."""
-        raise NotImplementedError
+        return read_run_log(self._run.training)
 
     def stop(self) -> RunStatus:
         """Stop the newest run after its iteration and a checkpoint; :meth:`resume` goes on."""
-        raise NotImplementedError
+        return self.app.runs.stop(self._run.id)
 
     def resume(self) -> RunStatus:
         """Queue the newest run again, from its last whole checkpoint.
@@ -211,22 +238,25 @@ class Model:
         Raises:
             ValueError: it is under way, or done.
         """
-        raise NotImplementedError
+        return self.app.runs.resume(self._run.id)
 
     def pictures(self, split: str = 'val', count: int = 4) -> list[Path]:
         """The first pictures of a split of the data set that the newest run sees."""
-        raise NotImplementedError
+        version = self.app.datasets.find_version(self._run.dataset, self._run.version)
+        return pictures_of(version.folder, split)[:count]
 
     def predict(
         self,
-        pictures: str | os.PathLike | Sequence[str | os.PathLike],
+        pictures: Source | Sequence[Source],
         out_dir: str | os.PathLike | None = None,
+        device: str | None = None,
     ) -> list[Prediction]:
         """Predict pictures with the newest run's best checkpoint so far; also during training.
 
         Args:
-            pictures: a path or several, pictures or folders.
-            out_dir: where overlays and ``regions.json`` go; None writes nothing.
+            pictures: one or several: paths of pictures or folders, arrays uint8 (H, W, 3) RGB.
+            out_dir: where ``NAME_overlay.png`` and ``NAME_regions.json`` go; None writes nothing.
+            device: such as ``cpu``; None takes the first GPU if there is one.
 
         Returns:
             One :class:`~mmseg_custom.inference.prediction.Prediction` a picture: ``labels``,
@@ -235,7 +265,7 @@ class Model:
         Raises:
             ValueError: the run has no checkpoint yet.
         """
-        raise NotImplementedError
+        return outcome.predict(self._run, pictures, out_dir, device)
 
     def evaluate(self, split: str = 'val') -> dict[str, float]:
         """Metrics of the newest run's best checkpoint, in percent.
@@ -243,16 +273,16 @@ class Model:
         Args:
             split: of the data set, ``val`` or ``test``.
         """
-        raise NotImplementedError
+        return outcome.evaluate(self._run, split)
 
     def export(self, out_dir: str | os.PathLike | None = None, format: str = 'pth') -> Path:
         """Write the newest run's best checkpoint as a file to hand on.
 
         Args:
             out_dir: default: ``exports`` in the run's folder.
-            format: ``pth`` or ``safetensors``; ``onnx``, ``pt2`` or ``litert``.
+            format: ``pth`` or ``safetensors``.
 
         Returns:
             The file.
         """
-        raise NotImplementedError
+        return outcome.export(self._run, out_dir, format)

@@ -159,18 +159,6 @@ class Datasets:
             f"'{name}' (known: {known}); make one with: tools/segmenter.py dataset version {name}"
         )
 
-    def for_training(self, name: str, version_id: str | None) -> DatasetVersion:
-        """The version to train on, verified: the one named, or the data set as it is at present.
-
-        Raises:
-            ValueError: a file of the version was changed, or as :meth:`find_version`.
-        """
-        if not version_id:
-            return self.version(name)
-        version = self.find_version(name, version_id)
-        version.verify()
-        return version
-
     def _entry(self, row) -> DatasetEntry:
         ids = self.registry.rows(
             'SELECT id FROM versions WHERE dataset=? ORDER BY created DESC', (row['name'],)

@@ -66,6 +66,16 @@ def read_folder(folder: str | os.PathLike) -> FolderContent:
     )
 
 
+def pictures_of(folder: str | os.PathLike, split: str) -> list[Path]:
+    """The pictures of a split, sorted.
+
+    Raises:
+        FileNotFoundError: there is no such split.
+    """
+    register_all()
+    return [Path(sample['img_path']) for sample in _open(Path(folder), split).data_list]
+
+
 def _open(folder: Path, split: str) -> FolderDataset:
     dataset = FolderDataset(str(folder), split, pipeline=[], serialize_data=False, lazy_init=True)
     dataset.full_init()

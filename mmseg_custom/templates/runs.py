@@ -8,9 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
+from mmseg_custom.engine.device import AUTO, CPU
 from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.templates import worker
-from mmseg_custom.templates.composing import check_before_queueing, compose
+from mmseg_custom.templates.checking import check_before_queueing
+from mmseg_custom.templates.composing import compose
 from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.params_file import Params, dump_params
 from mmseg_custom.templates.processes import identity, is_alive, pid_of, send
@@ -96,15 +100,19 @@ class Runs:
             ValueError: params, data or weights do not fit.
             FileNotFoundError: data or weights are missing.
         """
-        fields = params.train_params
-        device = device_of(fields.device)
-        version = self.datasets.for_training(params.dataset_id, params.dataset_version_id)
-        params = params.updated(dataset_id=version.dataset, dataset_version_id=version.id)
-        num_train = version.splits['train']
-        check_before_queueing(params, version.folder, num_train)
-        iterations = fields.num_epochs * math.ceil(num_train / fields.batch_size)
-        text = compose(params, version.folder, num_train)
-        return Plan(params, version, text, device, iterations)
+        fields, entry = params.train_params, self.datasets.get(params.dataset_id)
+        if params.dataset_version_id:
+            version = self.datasets.find_version(entry.name, params.dataset_version_id)
+            version.verify()
+            facts = check_before_queueing(params, version.folder)
+        else:
+            # Before anything is copied.
+            facts = check_before_queueing(params, entry.folder)
+            version = self.datasets.version(entry.name)
+        named = params.updated(dataset_id=entry.name, dataset_version_id=version.id)
+        text = compose(named, version.folder, facts.num_train)
+        iterations = fields.num_epochs * math.ceil(facts.num_train / fields.batch_size)
+        return Plan(named, version, text, _device_key(fields.device), iterations)
 
     def queue(self, params: Params, app: str = 'default', model: str = 'segmenter') -> str:
         """Check everything, then let a process wait for the device and train.
@@ -250,25 +258,11 @@ class Runs:
         return self.status(run_id)
 
 
-def device_of(name: str) -> str:
-    """The device that a params file's ``device`` means: ``cpu`` or ``cuda:N``.
-
-    Raises:
-        ValueError: this machine has no such GPU.
-    """
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == 'cpu' or (name == 'auto' and not count):
-        return 'cpu'
-    index = int(name.partition(':')[2] or 0)
-    if index >= count:
-        there = ', '.join(f'cuda:{number}' for number in range(count)) or 'none'
-        raise ValueError(
-            f'device is {name}, but the GPUs of this machine are: {there}; expected auto, cpu or '
-            'one of these'
-        )
-    return f'cuda:{index}'
+def _device_key(name: str) -> str:
+    """The device that a params file's ``device`` means: ``cpu`` or ``cuda:N``."""
+    if name == CPU or (name == AUTO and not torch.cuda.is_available()):
+        return CPU
+    return f'cuda:{int(name.partition(":")[2] or 0)}'
 
 
 def _make_folder(run: Run) -> None:
