@@ -88,8 +88,10 @@ def _bases(fields: TemplateFields, has_bands: bool) -> str:
     if isinstance(fields, SegFormerFields):
         model, schedule = f'segformer_{fields.backbone}', 'scratch_4k'
     else:
-        model = f'segmenter_vit-{fields.backbone[-1]}16_{HEADS[fields.decoder]}'
+        model = f'segmenter_{fields.backbone}16_{HEADS[fields.decoder]}'
         schedule = 'scratch_4k_vit'
+        if fields.decoder == 'mask' and not (weights or '').startswith('segmenter'):
+            model += '_scratch'
     names = (
         f'models/{model}',
         f'datasets/folder_{"bands_" * has_bands}512x512',
