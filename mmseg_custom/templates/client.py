@@ -155,6 +155,19 @@ class Model:
         self._params = self._params.updated(**values)
         return self._params.content()
 
+    def load_params(self, path: str | os.PathLike) -> dict:
+        """Take the parameters, and the template, of a YAML file.
+
+        Returns:
+            As :meth:`get_params`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it does not fit; a line for each fault.
+        """
+        self._params = load_params(path)
+        return self._params.content()
+
     def train(self, params_file: str | os.PathLike | None = None) -> str:
         """Check everything and queue a training in a process of its own, which outlives this one.
 
@@ -169,7 +182,7 @@ class Model:
             FileNotFoundError: data or weights are missing; the message names them.
         """
         if params_file is not None:
-            self._params = load_params(params_file)
+            self.load_params(params_file)
         self.run_id = self.app.runs.queue(self._params, self.app.name, self.name)
         return self.run_id
 

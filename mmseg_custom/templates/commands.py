@@ -14,7 +14,7 @@ from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.templates.client import App, Model
 from mmseg_custom.templates.models import TEMPLATES
 from mmseg_custom.templates.params_file import default_params, dump_params
-from mmseg_custom.templates.records import FAILED, Run
+from mmseg_custom.templates.records import FAILED
 
 TOOL = 'python tools/segmenter.py'
 EXIT_FAILED = 1
@@ -71,11 +71,17 @@ def _dataset_list(args, app: App) -> None:
 
 def _train(args, app: App) -> None:
     model = app.create_model(args.name, next(iter(TEMPLATES)))
-    if args.dump_config:
+    try:
         model.load_params(args.params)
+    except ValueError as error:
+        *others, last = str(error).splitlines()
+        for line in others:
+            print(f'error: {line}', file=sys.stderr)
+        raise ValueError(last) from error
+    if args.dump_config:
         print(model.dump_config(), end='')
         return
-    model.train(args.params)
+    model.train()
     run = app.runs.get(model.run_id)
     print(f'{run.id}  {model.status()}', flush=True)
     print(f'data set {run.dataset}, version {run.version}, device {run.device}', flush=True)
