@@ -107,7 +107,9 @@ def build_parser(common: Sequence[argparse.ArgumentParser] = ()) -> argparse.Arg
             one.add_argument(flag, **options)
         words = (_usage(flag, options) for flag, options in arguments)
         usages.append(f'  {" ".join((name, *words))}')
-    parser.epilog = '\n'.join(['arguments of the commands, besides --root and --traceback:', *usages])
+    parser.epilog = '\n'.join(
+        ['arguments of the commands, besides --root and --traceback:', *usages]
+    )
     return parser
 
 
