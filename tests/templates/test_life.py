@@ -21,7 +21,7 @@ from mmseg_custom.templates.runs import Runs
 pytestmark = pytest.mark.slow
 SECONDS = 240
 # Long enough to be killed in.
-LONG = dict(num_epochs=60, device='cpu')
+LONG = dict(num_epochs=20, device='cpu')
 SHORT = dict(num_epochs=2, device='cpu')
 
 
