@@ -199,7 +199,7 @@ class Datasets:
         return {
             file['sha256']: version.folder / file['path']
             for version in reversed(self.versions(name))
-            if (version.place / MANIFEST).is_file()
+            if version.manifest_problem is None
             for file in version.manifest['files']
         }
 

@@ -146,7 +146,7 @@ def write_polygons(root, **keys):
 
 def write_objects(root):
     for split in ('train', 'val'):
-        path = write_coco(root, [coco_entry(1, [square(1, 1, 9, 9)], 1)])
+        path = write_coco(root, [coco_entry(1, [square(1, 1, 9, 9)], 3)])
         path.rename(path.with_name(f'instances_{split}.json'))
         folder = root / 'images' / split
         if not folder.is_dir():
