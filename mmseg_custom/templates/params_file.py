@@ -20,7 +20,7 @@ WIDTH = 100
 FLOAT = re.compile(r'[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)$')
 TOP_LEVEL = {
     'dataset_id': 'name of a data set, or its folder',
-    'dataset_version_id': 'one of its versions; empty takes its files as they are when the training is queued',
+    'dataset_version_id': 'one of its versions; empty makes one of its present files',
     'concepts': "the classes to learn; [] takes all of the data set's",
 }
 # What a hosted file may have beside these and is of no use here.
