@@ -14,6 +14,7 @@ pytest.importorskip('fastapi')
 from fastapi import Depends, FastAPI, Response
 
 from mmseg_custom.serving.app import create_app
+from mmseg_custom.serving.bodies import WholeAnswers
 
 HEAD = b'POST /v1/segment HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n'
 
@@ -169,8 +170,9 @@ def test_an_answer_that_nobody_reads_is_given_up():
         return Response(bytes(size))
 
     limits = replace(SMALL, max_seconds=1.0)
-    with running(app, limits) as client:
-        with connected(client, b'GET / HTTP/1.1\r\nHost: a\r\n\r\n') as connection:
-            assert not ended.wait(0.3)
-            assert ended.wait(20)
-            assert 0 < len(read_all(connection)) < size
+    app.add_middleware(WholeAnswers)
+    get = b'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+    with running(app, limits) as client, connected(client, get) as connection:
+        assert not ended.wait(0.3)
+        assert ended.wait(20)
+        assert 0 < len(read_all(connection)) < size
