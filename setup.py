@@ -15,11 +15,14 @@ EXTRAS = {
     # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
     'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
     'video': ['av'],
+    # The service and the pages in a browser.
+    'web': ['fastapi', 'gradio', 'prometheus-client', 'python-multipart', 'uvicorn'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
     # What the benchmark compares with, besides mmseg.
     'peers': ['transformers'],
     'test': [
+        'jsonschema',
         'pytest',
         'pytest-timeout',
         'pytest-xdist',
