@@ -83,12 +83,13 @@ class Results:
             return dict(error='expected x and y, shares of width and height from 0 to 1')
         label = int(prediction.labels[row, column])
         region = next((r for r in prediction.regions if _holds(r, row, column)), None)
+        shown = min(1.0, LONGEST_SHOWN_SIDE / max(width, height))
         value = float(prediction.confidence[row, column]) if region is None else region.value
         return dict(
             name=prediction.classes[label],
             colour=_hex(prediction.palette[label]),
             facts=_facts(region, value, prediction.labels.size),
-            outline='' if region is None else _svg_path(region, _factor(width, height)),
+            outline='' if region is None else _svg_path(region, shown),
         )
 
     def file_of(self, request: dict) -> dict:
@@ -132,28 +133,43 @@ def shown_classes(classes, palette, shares: np.ndarray, title: str, note: str = 
     return dict(title=title, note=note, legend=legend)
 
 
-def _pictures(prediction: Prediction) -> dict:
-    height, width = prediction.labels.shape
-    factor = _factor(width, height)
+def problem_with(path: str, error: Exception) -> dict:
+    """What a view shows in place of a prediction: the reason, with the upload by its name."""
+    return dict(empty=str(error).replace(path, Path(path).name), problem=True)
+
+
+def shrunk(
+    picture: np.ndarray, longest_side: int, interpolation: int = cv2.INTER_AREA
+) -> np.ndarray:
+    """A picture, RGB uint8 (H, W, 3), no longer than that; never enlarged."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, longest_side / max(width, height))
     size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(picture, size, interpolation=interpolation)
+
+
+def data_url(picture: np.ndarray, kind: str, **options) -> str:
+    """A picture, RGB uint8 (H, W, 3), as the address of an ``img``.
+
+    Args:
+        picture: to encode.
+        kind: ``'JPEG'`` or ``'PNG'``.
+        options: of Pillow's encoder.
+    """
+    content = base64.b64encode(_encoded(Image.fromarray(picture), kind, **options)).decode()
+    return f'data:image/{kind.lower()};base64,{content}'
+
+
+def _pictures(prediction: Prediction) -> dict:
     colours = paint(prediction.labels, prediction.palette, ignore_index=None)
+    picture = shrunk(prediction.image, LONGEST_SHOWN_SIDE)
+    classes = shrunk(colours, LONGEST_SHOWN_SIDE, cv2.INTER_NEAREST)
     return dict(
-        width=size[0],
-        height=size[1],
-        picture=_data_url(
-            cv2.resize(prediction.image, size, interpolation=cv2.INTER_AREA),
-            'JPEG',
-            quality=JPEG_QUALITY,
-            subsampling=0,
-        ),
-        classes=_data_url(
-            cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST), 'PNG', compress_level=3
-        ),
+        width=picture.shape[1],
+        height=picture.shape[0],
+        picture=data_url(picture, 'JPEG', quality=JPEG_QUALITY, subsampling=0),
+        classes=data_url(classes, 'PNG', compress_level=3),
     )
-
-
-def _factor(width: int, height: int) -> float:
-    return min(1.0, LONGEST_SHOWN_SIDE / max(width, height))
 
 
 def _holds(region: Region, row: int, column: int) -> bool:
@@ -179,11 +195,6 @@ def _svg_path(region: Region, factor: float) -> str:
 
 def _hex(colour) -> str:
     return '#{:02x}{:02x}{:02x}'.format(*colour)
-
-
-def _data_url(picture: np.ndarray, kind: str, **options) -> str:
-    content = base64.b64encode(_encoded(Image.fromarray(picture), kind, **options)).decode()
-    return f'data:image/{kind.lower()};base64,{content}'
 
 
 def _encoded(picture: Image.Image, kind: str, **options) -> bytes:

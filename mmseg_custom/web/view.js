@@ -37,6 +37,7 @@ function render() {
   find('.shown').hidden = !shown;
   find('.empty').hidden = shown;
   find('.empty').textContent = (value && value.empty) || 'Nothing to show yet.';
+  find('.empty').classList.toggle('problem', Boolean(value && value.problem));
   if (!shown) return;
   find('.heading').replaceChildren(text('span', value.title), text('small', value.note));
   for (const part of ['.stage', '.opacity', '.region', '.downloads']) {
