@@ -57,11 +57,12 @@ class RefusedError(ValueError):
     Args:
         status: 4xx or 503.
         reason: one line: what was expected, what came, the fix.
+        headers: of the answer.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(' '.join(reason.split()))
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 def decode_picture(content: bytes, limits: Limits) -> np.ndarray:
