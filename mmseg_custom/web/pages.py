@@ -1,5 +1,6 @@
 """What all pages share: no calls home, one look, one way to be served."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,16 +42,16 @@ def new_page(title: str) -> 'gradio.Blocks':
 def mount_page(
     app: 'fastapi.FastAPI',
     page: 'gradio.Blocks',
-    path: str = '/',
     most_upload_bytes: int = MOST_UPLOAD_BYTES,
+    auth: Callable[[str, str], bool] | None = None,
 ) -> 'fastapi.FastAPI':
-    """Let an application serve a page.
+    """Let an application serve a page at ``/``.
 
     Args:
-        app: with its other routes already in place, where ``path`` is ``/``.
+        app: with its other routes already in place.
         page: of :func:`new_page`.
-        path: where the page is.
         most_upload_bytes: larger uploads are refused.
+        auth: whether a user with a password may see the page; None lets everyone.
     """
     gradio = import_gradio()
     fonts, mono = ([gradio.themes.Font(name) for name in names] for names in FONTS)
@@ -60,7 +61,8 @@ def mount_page(
     return gradio.mount_gradio_app(
         app,
         page,
-        path=path,
+        path='/',
+        auth=auth,
         footer_links=[],
         run_history=False,
         show_error=False,
