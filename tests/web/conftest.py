@@ -21,10 +21,16 @@ CLASSES = ('background', 'street', 'tree')
 PALETTE = [[30, 34, 42], [231, 111, 81], [42, 157, 143]]
 LAPTOP, PHONE = (1280, 800), (390, 844)
 BROWSER = 'chromium'
-ARGUMENTS = (
-    '--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run '
-    '--disable-background-networking --disable-component-update --disable-sync'
-).split()
+ARGUMENTS = [
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+]
 START_SECONDS = 120
 
 
@@ -127,8 +133,12 @@ def write_checkpoint(path: Path, seed: int) -> Path:
     register_all()
     config = load_config(
         str(ROOT / 'configs/quickstart/segformer_mit-b0_quickstart.py'),
-        ['model.backbone.embed_dims=8', 'model.decode_head.in_channels=[8,16,40,64]']
-        + ['model.decode_head.channels=16', f'model.decode_head.num_classes={len(CLASSES)}'],
+        [
+            'model.backbone.embed_dims=8',
+            'model.decode_head.in_channels=[8,16,40,64]',
+            'model.decode_head.channels=16',
+            f'model.decode_head.num_classes={len(CLASSES)}',
+        ],
     )
     torch.manual_seed(seed)
     model = MODELS.build(config.model)
