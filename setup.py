@@ -15,6 +15,8 @@ EXTRAS = {
     # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
     'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
     'video': ['av'],
+    # Training from a few hyper-parameters.
+    'templates': ['pydantic'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
     # What the benchmark compares with, besides mmseg.

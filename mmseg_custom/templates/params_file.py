@@ -127,20 +127,19 @@ def parse_params(content: Any, where: str, template: str | None = None) -> Param
             f'{where}: {TRAIN_PARAMS}.template is {cls.template}, but {template} was asked for; '
             f'take a params file of {template}, or that template'
         )
-    # What the hosted form leaves empty.
-    top = {key: value for key, value in content.items() if key not in (TRAIN_PARAMS, *HOSTED_KEYS)}
-    top = {key: value for key, value in top.items() if value not in ('', [], None)}
-    faults, parts = [], {}
-    for model, values, prefix in ((cls, fields, f'{TRAIN_PARAMS}.'), (None, top, '')):
-        try:
-            if model is not None:
-                parts[TRAIN_PARAMS] = model(**{str(k): v for k, v in values.items()})
-            else:
-                stand_in = parts.get(TRAIN_PARAMS) or cls()
-                values = {str(k): v for k, v in values.items()}
-                params = Params(**{**values, TRAIN_PARAMS: stand_in})
-        except ValidationError as error:
-            faults += _faults(error, cls, f'{where}: {prefix}')
+    # The hosted form leaves empty what is not chosen.
+    top = {str(key): value for key, value in content.items() if value not in ('', [], None)}
+    for key in (TRAIN_PARAMS, *HOSTED_KEYS):
+        top.pop(key, None)
+    faults, train_params = [], cls()
+    try:
+        train_params = cls(**{str(key): value for key, value in fields.items()})
+    except ValidationError as error:
+        faults += _faults(error, cls, f'{where}: {TRAIN_PARAMS}.')
+    try:
+        params = Params(train_params=train_params, **top)
+    except ValidationError as error:
+        faults += _faults(error, cls, f'{where}: ')
     if faults:
         raise ValueError('\n'.join(faults))
     return params
@@ -165,7 +164,7 @@ def _yaml(value: Any) -> str:
     """A value on one line, as :class:`_Loader` reads it."""
     if value is None:
         return NO_WEIGHTS
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float('inf'))
+    text = yaml.dump(value, None, _Dumper, default_flow_style=True, allow_unicode=True, width=1e9)
     return text.removesuffix('...\n').strip()
 
 
@@ -185,7 +184,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver('tag:yaml.org,2002:float', FLOAT, list('-+.0123456789'))
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes that :class:`_Loader` would take for a number."""
+
+
+for _one in (_Loader, _Dumper):
+    _one.add_implicit_resolver('tag:yaml.org,2002:float', FLOAT, list('-+.0123456789'))
 
 
 def _read_yaml(text: str, where: str) -> Any:
