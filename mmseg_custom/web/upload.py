@@ -22,20 +22,16 @@ def upload_field(label: str, kinds: Sequence[str], **options) -> 'gradio.File':
         options: of ``gradio.File``.
     """
     gradio = import_gradio()
+    field = gradio.File(label=label, file_types=[*kinds], type='filepath', height=132, **options)
+    uploads, move = Path(field.GRADIO_CACHE).resolve(), field.async_move_resource_to_block_cache
 
-    class Upload(gradio.File):
-        """A file field that fetches nothing and opens nothing."""
+    async def only_uploads(path: str) -> str:
+        if not Path(path).resolve().is_relative_to(uploads):
+            raise gradio.Error('this file was not uploaded here; upload it first')
+        return await move(path)
 
-        # Its look is the file field's.
-        is_template = True
-
-        def preprocess(self, payload):
-            return payload and payload.path
-
-        async def async_move_resource_to_block_cache(self, url_or_file_path):
-            path = Path(url_or_file_path).resolve()
-            if not path.is_relative_to(Path(self.GRADIO_CACHE).resolve()):
-                raise gradio.Error('this file was not uploaded here; upload it first')
-            return await super().async_move_resource_to_block_cache(path)
-
-    return Upload(label=label, file_types=[*kinds], type='filepath', height=132, **options)
+    # On this one field, since Gradio writes a file beside every module that subclasses its parts.
+    field.async_move_resource_to_block_cache = only_uploads
+    # Gradio's would look at the name and leave an empty file behind.
+    field.preprocess = lambda payload: payload and payload.path
+    return field

@@ -43,6 +43,7 @@ function render() {
   for (const part of ['.stage', '.opacity', '.region', '.downloads']) {
     find(part).hidden = !value.picture;
   }
+  find('.body').classList.toggle('bare', !value.picture);
   find('.legend').replaceChildren(...value.legend.map((entry) => {
     const line = document.createElement('li');
     line.append(swatch(entry.colour), text('span', entry.name), text('small', entry.share));

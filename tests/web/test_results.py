@@ -46,7 +46,7 @@ def test_a_large_picture_is_shown_smaller_and_asked_about_whole():
     assert (shown['width'], shown['height']) == (LONGEST_SHOWN_SIDE // 2, LONGEST_SHOWN_SIDE)
     point = dict(x=5.5 / (side // 2), y=3.5 / side)
     found = results.region_at(dict(token=shown['token'], **point))
-    assert found['name'] == 'roof' and found['outline'] == 'M1.5 1L4.5 1L4.5 3L1.5 3Z'
+    assert found['name'] == 'roof' and found['outline'] == 'M1.5 1L1.5 3L4.5 3L4.5 1Z'
 
 
 @pytest.mark.parametrize(
