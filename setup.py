@@ -17,6 +17,8 @@ EXTRAS = {
     'video': ['av'],
     # The service and the pages in a browser.
     'web': ['fastapi', 'gradio', 'prometheus-client', 'python-multipart', 'uvicorn'],
+    # Training from a few hyper-parameters.
+    'templates': ['pydantic'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
     # What the benchmark compares with, besides mmseg.

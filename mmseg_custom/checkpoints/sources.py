@@ -19,6 +19,7 @@ HUGGING_FACE_PREFIX = 'hf://'
 HUGGING_FACE = 'https://huggingface.co'
 # Of a repository at Hugging Face, in the order in which they are looked for.
 HUGGING_FACE_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
+WITHOUT_WEIGHTS = 'train without it: tools/train.py CONFIG --from-scratch'
 SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors', '.npz', '.tar', '.ckpt', '.pkl')
 # The first digits of the file's SHA-256.
 HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
@@ -26,13 +27,14 @@ HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.\w+$')
 ADDRESS_DIGITS = 8
 
 
-def resolve(source: str | os.PathLike) -> Path:
+def resolve(source: str | os.PathLike, otherwise: str = WITHOUT_WEIGHTS) -> Path:
     """Return the file or folder that holds the weights called ``source``, downloaded if need be.
 
     Args:
         source: a name of :data:`~mmseg_custom.checkpoints.published.PUBLISHED`, the address of a
             file, ``hf://owner/name`` for a repository at Hugging Face, or a path. A published name
             always means the published weights; write ``./mit_b2`` for a file of that name.
+        otherwise: what to do without weights that cannot be downloaded, for the message.
 
     Returns:
         A path that exists. It is a folder for a repository at Hugging Face.
@@ -45,7 +47,7 @@ def resolve(source: str | os.PathLike) -> Path:
     text = os.fspath(source)
     entry = find(text) or _unpublished(text)
     if entry is not None:
-        return _fetch_once_per_machine(entry)
+        return _fetch_once_per_machine(entry, otherwise)
     path = Path(text).expanduser()
     if path.exists():
         return path
@@ -99,7 +101,7 @@ def _short_hash(address: str) -> str:
     return hashlib.sha256(address.encode()).hexdigest()[:ADDRESS_DIGITS]
 
 
-def _fetch_once_per_machine(entry: Published) -> Path:
+def _fetch_once_per_machine(entry: Published, otherwise: str) -> Path:
     folder = weights_folder()
     entries = [entry, *([PUBLISHED[entry.same_as]] if entry.same_as else [])]
     rank, world_size = get_dist_info()
@@ -116,8 +118,7 @@ def _fetch_once_per_machine(entry: Published) -> Path:
     if path is None:
         reason = problem or 'see the message of the first process of this machine'
         raise FileNotFoundError(
-            f'cannot download {entry.name} ({reason}); put {_wanted(entry, folder)}, or train '
-            'without it: tools/train.py CONFIG --from-scratch'
+            f'cannot download {entry.name} ({reason}); put {_wanted(entry, folder)}, or {otherwise}'
         )
     return path
 

@@ -325,6 +325,7 @@ def _runner_arguments() -> set[str]:
         DEPTH_KEY,
         TOLERANCE_KEY,
         'compile',
+        'device',
         'fuse_pipeline',
         'max_epochs',
         'new_classes',

@@ -12,6 +12,7 @@ from mmseg_custom.engine.checkpoint_files import saved_checkpoints
 from mmseg_custom.engine.class_count import LOADERS, fit_class_count
 from mmseg_custom.engine.config import drop_pretrained
 from mmseg_custom.engine.data_check import check_data
+from mmseg_custom.engine.device import use_device
 from mmseg_custom.engine.failures import explained
 from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.engine.switches import add_hook, apply_switches
@@ -105,6 +106,8 @@ def train(
         FileExistsError: the work folder holds a run and neither ``resume`` nor ``overwrite``
             was given.
     """
+    if launcher == 'none':
+        use_device(config.get('device'))
     prepare(config, work_dir, launcher, 'train_dataloader')
     if from_scratch:
         drop_pretrained(config)

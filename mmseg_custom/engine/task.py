@@ -61,12 +61,16 @@ def fit_task(config: Config, loader: str = 'train_dataloader') -> None:
 
 
 def tell_folders(config: Config) -> None:
-    """Let each folder know that ``task`` is ``binary``: it may name the foreground only."""
+    """Let each folder know that ``task`` is ``binary``: it may name the foreground only.
+
+    Not those of a mixture with ``classes``, which says what becomes of theirs.
+    """
     if config.get('task') != 'binary':
         return
     for name in LOADERS:
         loader = config.get(name)
-        for dataset in inner_configs(loader['dataset']) if loader else ():
+        is_plain = loader and not loader['dataset'].get('classes')
+        for dataset in inner_configs(loader['dataset']) if is_plain else ():
             if dataset['type'] in ('FolderDataset', f'{SCOPE}.FolderDataset'):
                 dataset['metainfo'] = {**(dataset.get('metainfo') or {}), 'task': 'binary'}
 

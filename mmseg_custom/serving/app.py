@@ -182,18 +182,8 @@ def _fault(status: int, reason: str, headers: Mapping[str, str] | None = None) -
 def _with_page(
     app: FastAPI, models: Mapping[str, Inferencer], limits: Limits, token: str | None
 ) -> FastAPI:
-    from mmseg_custom.messages import import_extra
-
-    gradio = import_extra('gradio', 'web', 'the page')
     from mmseg_custom.serving.page import build_page
+    from mmseg_custom.web.pages import mount_page
 
-    return gradio.mount_gradio_app(
-        app,
-        build_page(dict(models)),
-        path='/',
-        auth=None if token is None else lambda _, password: _same(password, token),
-        max_file_size=limits.max_bytes,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-    )
+    auth = None if token is None else lambda _, password: _same(password, token)
+    return mount_page(app, build_page(dict(models), limits), limits.max_bytes, auth)

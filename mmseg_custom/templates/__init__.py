@@ -1,0 +1,1 @@
+"""Templates: a few validated hyper-parameters in place of a config."""
