@@ -3,8 +3,6 @@
 import http.client
 import io
 import json
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,16 +68,7 @@ def png(image: np.ndarray, kind: str = 'PNG', **options) -> bytes:
 @contextmanager
 def running(app, limits):
     """Run the real server in a thread; gives a client."""
-    from mmseg_custom.serving.server import bind, make_server
+    from mmseg_custom.serving import server
 
-    bound, server = bind('127.0.0.1', 0), make_server(app, limits)
-    thread = threading.Thread(target=server.run, kwargs={'sockets': [bound]})
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield Client(bound.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join()
+    with server.running(app, limits) as port:
+        yield Client(port)
