@@ -119,10 +119,10 @@ class TemplatesPage:
     def _training(self, page) -> 'gradio.Dropdown':
         """How a run goes, and the buttons that stop and resume it."""
         gradio = self.gradio
-        with gradio.Row(equal_height=True):
+        with gradio.Row():
             run = gradio.Dropdown([], label='Run', elem_id='run', scale=4)
-            stop = gradio.Button('Stop', min_width=100)
-            resume = gradio.Button('Resume', min_width=100)
+            stop = gradio.Button('Stop', min_width=100, elem_classes=['beside'])
+            resume = gradio.Button('Resume', min_width=100, elem_classes=['beside'])
         status = gradio.HTML(notice(NO_RUN), elem_id='status')
         with gradio.Row():
             loss = gradio.HTML(elem_id='loss', min_width=300)

@@ -1,6 +1,7 @@
 """Curves as pages show them."""
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -38,10 +39,12 @@ def test_points_are_where_their_values_are():
 
 
 def test_no_point_yet():
-    assert 'none yet' in draw_curve([], 'loss') and 'none yet' in draw_curve([(1, float('nan'))], '')
+    assert 'none yet' in draw_curve([], 'loss') and 'none yet' in draw_curve(
+        [(1, float('nan'))], ''
+    )
 
 
 def test_long_curves_are_thinned_and_keep_their_end():
     left = thinned([(step, step) for step in range(1, 10 * MOST_POINTS)])
     assert len(left) <= MOST_POINTS and left[-1][0] == 10 * MOST_POINTS - 1
-    assert {b[0] - a[0] for a, b in zip(left, left[1:])} == {10}
+    assert {b[0] - a[0] for a, b in pairwise(left)} == {10}
