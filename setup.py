@@ -15,6 +15,8 @@ EXTRAS = {
     # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
     'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
     'video': ['av'],
+    # The service and the pages in a browser.
+    'web': ['fastapi', 'gradio', 'prometheus-client', 'python-multipart', 'uvicorn'],
     # Training from a few hyper-parameters.
     'templates': ['pydantic'],
     # Prediction on many machines.
@@ -22,6 +24,7 @@ EXTRAS = {
     # What the benchmark compares with, besides mmseg.
     'peers': ['transformers'],
     'test': [
+        'jsonschema',
         'pytest',
         'pytest-timeout',
         'pytest-xdist',

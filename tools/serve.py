@@ -51,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.serving.limits import Limits
     from mmseg_custom.serving.loading import load_models
 
-    keep_freed_memory()
     given = {field.name: args[field.name] for field in fields(Limits)}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     token = os.environ.get(TOKEN_VARIABLE) if args['token'] is None else args['token']
@@ -59,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     models = load_models(
         args['models'], args['device'], batch_size=limits.batch_size, half=args['amp']
     )
+    keep_freed_memory()
     app = create_app(models, limits, token, page=not args['no_page'])
     if token is None and not server.is_loopback(args['host']):
         print(

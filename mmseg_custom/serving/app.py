@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 import mmseg_custom
 from mmseg_custom.inference.inferencer import Inferencer
-from mmseg_custom.serving.bodies import FORM, RefusalsFirst
+from mmseg_custom.serving.bodies import FORM, WholeAnswers
 from mmseg_custom.serving.limits import Limits, RefusedError
 from mmseg_custom.serving.metrics import Counting
 from mmseg_custom.serving.schema import Fault, Health, ModelInfo, Models, Segmented, SegmentOptions
@@ -86,7 +86,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(RefusalsFirst)
+    app.add_middleware(WholeAnswers)
     app.add_middleware(Counting, metrics=service.metrics, path=SEGMENT)
     _add_error_answers(app)
     _add_routes(app, service, token)

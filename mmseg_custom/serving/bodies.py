@@ -97,11 +97,13 @@ def _only_part(boundary: bytes, body: bytes, deadline: float) -> bytes:
     return b''.join(parts[0])
 
 
-class RefusalsFirst:
-    """ASGI middleware: an answer that comes before the whole body reaches the client.
+class WholeAnswers:
+    """ASGI middleware: answers reach their clients, and a request lasts until then.
 
-    A connection that is closed while bytes arrive is reset, and the client may lose the answer. So
-    the answer is sent, what still comes is thrown away for a moment, and then the connection ends.
+    A connection that is closed while bytes arrive is reset, and the client may lose its answer. So
+    one that comes before the whole body is sent, what still comes is thrown away for a moment, and
+    then the connection ends. uvicorn waits for a client that reads slowly when more is to be sent,
+    but not after the last message, so that one is empty.
 
     Args:
         app: the ASGI application.
@@ -124,12 +126,10 @@ class RefusalsFirst:
             return message
 
         async def closing_send(message):
-            if read_all:
-                await send(message)
-            elif message['type'] == 'http.response.start':
+            if message['type'] == 'http.response.start' and not read_all:
                 headers = [*message.get('headers', []), (b'connection', b'close')]
                 await send({**message, 'headers': headers})
-            elif message.get('more_body'):
+            elif message['type'] != 'http.response.body' or message.get('more_body'):
                 await send(message)
             else:
                 await send({**message, 'more_body': True})

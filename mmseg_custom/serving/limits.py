@@ -13,6 +13,8 @@ MODES = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
 # Each scan of a progressive JPEG goes over the whole picture, in a few bytes; encoders write 10.
 MAX_SCANS = 100
 START_OF_SCAN = b'\xff\xda'
+# Above it Pillow refuses by itself.
+MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
 TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 322, 323
 
 
@@ -31,7 +33,7 @@ class Limits:
         batch_wait_ms: how long a batch waits for pictures that are on their way.
 
     Raises:
-        ValueError: one of them is not positive.
+        ValueError: one of them is not positive, or there may be more pixels than Pillow decodes.
     """
 
     max_bytes: int = 16 * 2**20
@@ -49,6 +51,8 @@ class Limits:
             # No time to wait is a choice.
             if value < 0 or (value == 0 and field.name != 'batch_wait_ms'):
                 raise ValueError(f'{field.name} is {value}; expected a number above 0')
+        if self.max_pixels > MOST_PIXELS:
+            raise ValueError(f'max_pixels is {self.max_pixels}; expected at most {MOST_PIXELS}')
 
 
 class RefusedError(ValueError):
@@ -95,7 +99,7 @@ def decode_picture(content: bytes, limits: Limits) -> np.ndarray:
     except Image.UnidentifiedImageError as error:
         raise RefusedError(415, f'not a picture; expected {KNOWN_FORMATS}') from error
     except Image.DecompressionBombError as error:
-        raise RefusedError(413, _too_many_pixels('its header', limits)) from error
+        raise RefusedError(413, _too_many_pixels('the picture', limits)) from error
     # Decoders raise nearly everything on damaged files: SyntaxError, struct.error, EOFError ...
     except Exception as error:
         raise RefusedError(
@@ -111,7 +115,7 @@ def too_many_bytes(limits: Limits) -> RefusedError:
 def _check_header(picture: Image.Image, content: bytes, limits: Limits) -> None:
     width, height = picture.size
     if width * height > limits.max_pixels:
-        raise RefusedError(413, _too_many_pixels(f'{width}x{height}', limits))
+        raise RefusedError(413, _too_many_pixels(f'a picture of {width}x{height}', limits))
     if picture.format == 'TIFF':
         # A tile is decoded as a whole, however small the picture is.
         tile = [picture.tag_v2.get(tag, 1) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT)]
@@ -127,4 +131,4 @@ def _check_header(picture: Image.Image, content: bytes, limits: Limits) -> None:
 
 
 def _too_many_pixels(what: str, limits: Limits) -> str:
-    return f'{what}: more than {limits.max_pixels} pixels; send a smaller picture'
+    return f'{what} has more than {limits.max_pixels} pixels; send a smaller one'

@@ -3,7 +3,10 @@
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import h11
 import uvicorn
@@ -61,6 +64,23 @@ def run(server: uvicorn.Server, bound: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run(sockets=[bound])
+
+
+@contextmanager
+def running(app: FastAPI, limits: Limits) -> Iterator[int]:
+    """Serve in a thread while the block runs, on a free port of this machine, which it gives."""
+    bound, server = bind('127.0.0.1', 0), make_server(app, limits)
+    thread = threading.Thread(target=server.run, kwargs={'sockets': [bound]})
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise OSError('the server did not start; its log says why')
+            time.sleep(0.01)
+        yield bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def timed_protocol(limits: Limits) -> type[H11Protocol]:

@@ -123,7 +123,7 @@ class Service:
         if asked is None:
             return next(iter(self.batchers))
         if asked not in self.batchers:
-            hint = did_you_mean(asked, self.batchers) or f'expected {", ".join(self.batchers)}'
+            hint = did_you_mean(asked, [*self.batchers]) or f'expected {", ".join(self.batchers)}'
             raise RefusedError(404, f'there is no model {asked!r}; {hint}')
         return asked
 
