@@ -16,7 +16,7 @@ from mmseg_custom.templates.client import App
 from mmseg_custom.visualization.curves import points
 
 pytestmark = pytest.mark.slow
-SIZE, NUM_TRAIN, NUM_EPOCHS = 64, 16, 3
+SIZE, NUM_TRAIN, NUM_EPOCHS = 64, 8, 2
 TRAINING_MS = 400_000
 STATUS = '[data-status]'
 
@@ -84,7 +84,7 @@ def test_from_the_choice_to_a_prediction(visit, url, data, root):
 
     model = App(root=root).run('run-1')
     params = model.get_params()['train_params']
-    assert (params['batch_size'], params['num_epochs'], params['per_item_lrate']) == (4, 3, 1e-3)
+    assert (params['batch_size'], params['num_epochs'], params['per_item_lrate']) == (4, NUM_EPOCHS, 1e-3)
     history = model.history()
     for part, mode, name in (('#loss', 'train', 'loss'), ('#score', 'val', 'mIoU')):
         logged = [f'{step}: {value:.6g}' for step, value in points(history, mode, name)]
