@@ -16,7 +16,7 @@ from mmseg_custom.templates.client import App
 from mmseg_custom.visualization.curves import points
 
 pytestmark = pytest.mark.slow
-SIZE, NUM_TRAIN, NUM_EPOCHS = 64, 8, 2
+SIZE, NUM_TRAIN, NUM_EPOCHS = 64, 16, 2
 TRAINING_MS = 400_000
 STATUS = '[data-status]'
 
