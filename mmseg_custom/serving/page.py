@@ -18,7 +18,7 @@ from mmseg_custom.serving.limits import KNOWN_FORMATS, Limits, decode_picture
 from mmseg_custom.web.pages import import_gradio, new_page
 from mmseg_custom.web.results import Results, problem_with, shown_classes
 from mmseg_custom.web.upload import upload_field
-from mmseg_custom.web.views import segmentation_view
+from mmseg_custom.web.views import EMPTY, segmentation_view
 
 if TYPE_CHECKING:
     import gradio
@@ -108,7 +108,7 @@ class Segmenting:
         """
         gradio = import_gradio()
         if path is None:
-            return [None, gradio.Video(None, visible=False)] * len(self.models)
+            return [dict(empty=EMPTY), gradio.Video(None, visible=False)] * len(self.models)
         show = self._video if Path(path).suffix.lower() in VIDEO_SUFFIXES else self._picture
         try:
             return [value for shown in show(Path(path)) for value in shown]

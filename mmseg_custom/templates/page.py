@@ -12,7 +12,7 @@ from mmseg_custom.web.notices import notice
 from mmseg_custom.web.pages import import_gradio, new_page
 from mmseg_custom.web.results import Results, problem_with
 from mmseg_custom.web.upload import upload_field
-from mmseg_custom.web.views import segmentation_view
+from mmseg_custom.web.views import EMPTY, segmentation_view
 
 if TYPE_CHECKING:
     import gradio
@@ -240,7 +240,7 @@ class TemplatesPage:
     def predict(self, run: str | None, path: str | None) -> dict:
         """What the model of a run makes of an upload."""
         if path is None:
-            return {}
+            return dict(empty=EMPTY)
         if not run:
             return dict(empty=NO_RUN)
         try:
