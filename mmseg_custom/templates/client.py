@@ -280,7 +280,7 @@ class Model:
 
         Args:
             out_dir: default: ``exports`` in the run's folder.
-            format: ``pth`` or ``safetensors``.
+            format: ``pth``, ``safetensors``, ``onnx``, ``pt2`` or ``litert``.
 
         Returns:
             The file.

@@ -20,7 +20,7 @@ WIDTH = 100
 FLOAT = re.compile(r'[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)$')
 TOP_LEVEL = {
     'dataset_id': 'name of a data set, or its folder',
-    'dataset_version_id': 'one of its versions; null takes the newest',
+    'dataset_version_id': 'one of its versions; empty makes one of its present files',
     'concepts': "the classes to learn; [] takes all of the data set's",
 }
 # What a hosted file may have beside these and is of no use here.
@@ -32,7 +32,7 @@ class Params(BaseModel):
 
     Args:
         dataset_id: name of a data set, or a folder; empty where it is not chosen yet.
-        dataset_version_id: a version of it; None for the newest.
+        dataset_version_id: a version of it; None for its present files.
         concepts: the classes to learn; None for all.
         train_params: the fields of a template.
     """

@@ -1,6 +1,5 @@
 """Runs by their rows and processes: what is said of them, and who gets the device."""
 
-import json
 import os
 import signal
 import sqlite3
@@ -10,6 +9,7 @@ import threading
 import time
 
 import pytest
+from run_rows import add
 from small_templates import write_blocks
 
 from mmseg_custom.engine import run_log
@@ -40,23 +40,6 @@ def process():
 @pytest.fixture
 def runs(tmp_path) -> Runs:
     return Runs(tmp_path / 'root')
-
-
-def add(runs: Runs, status: str, worker=None, trainer=None, steps=(), **columns) -> str:
-    """Write a run as it is left by its processes; return its id."""
-    count = len(runs.list()) + 1
-    values = dict(app='a', model='m', template='t', dataset='d', version='v', device='cpu')
-    values |= dict(iterations=40, status=status, turn=count, queued=time.time())
-    values |= dict(worker=worker, trainer=trainer, **columns)
-    names, marks = ', '.join(values), ', '.join('?' * len(values))
-    runs.records.registry.change(
-        f'INSERT INTO runs ({names}) VALUES ({marks})', (*values.values(),)
-    )
-    run = runs.list()[0]
-    run.training.mkdir(parents=True)
-    lines = [json.dumps(dict(mode='train', step=step, time=0.5)) for step in steps]
-    run.training_log.write_text(''.join(f'{line}\n' for line in lines))
-    return run.id
 
 
 def kill(process: str) -> None:
