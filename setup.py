@@ -61,7 +61,10 @@ setup(
     python_requires='>=3.11,<3.14',
     packages=[*find_packages(include=['mmseg_custom', 'mmseg_custom.*']), *package_dir],
     package_dir=package_dir,
-    package_data={name: ['*.py', '*.sh'] for name in package_dir},
+    package_data={
+        **{name: ['*.py', '*.sh'] for name in package_dir},
+        'mmseg_custom.web': ['*.css', '*.html', '*.js'],
+    },
     # No mmcv here: pip would write mmcv-lite over a compiled mmcv without a word.
     install_requires=[
         'torch>=2.6',

@@ -18,7 +18,7 @@ from mmseg_custom.serving.limits import KNOWN_FORMATS, Limits, decode_picture
 from mmseg_custom.web.pages import import_gradio, new_page
 from mmseg_custom.web.results import Results, problem_with, shown_classes
 from mmseg_custom.web.upload import upload_field
-from mmseg_custom.web.views import segmentation_view
+from mmseg_custom.web.views import EMPTY, segmentation_view
 
 if TYPE_CHECKING:
     import gradio
@@ -108,7 +108,7 @@ class Segmenting:
         """
         gradio = import_gradio()
         if path is None:
-            return [None, gradio.Video(None, visible=False)] * len(self.models)
+            return [dict(empty=EMPTY), gradio.Video(None, visible=False)] * len(self.models)
         show = self._video if Path(path).suffix.lower() in VIDEO_SUFFIXES else self._picture
         try:
             return [value for shown in show(Path(path)) for value in shown]
@@ -132,15 +132,13 @@ class Segmenting:
         for number, (name, inferencer) in enumerate(self.models.items()):
             out = path.with_name(f'{path.stem}_overlay_{number}.mp4')
             start = time.perf_counter()
-            count, shares = self._write_overlay(inferencer, path, out)
+            count, shares, palette = self._write_overlay(inferencer, path, out)
             note = f'{count} frames, {count / (time.perf_counter() - start):.1f} per second'
-            legend = shown_classes(
-                inferencer.classes, inferencer.model.dataset_meta['palette'], shares, name, note
-            )
+            legend = shown_classes(inferencer.classes, palette, shares, name, note)
             yield legend, gradio.Video(str(out), visible=True)
 
     def _write_overlay(self, inferencer: Inferencer, path: Path, out: Path):
-        """Write the overlay of a video; number of frames, and shares of the classes (K,)."""
+        """Write the overlay of a video; number of frames, shares of the classes (K,), palette."""
         rate, count = frame_rate(path), 0
         pixels = np.zeros(len(inferencer.classes), dtype=np.int64)
         with VideoWriter(out, rate) as writer:
@@ -150,7 +148,7 @@ class Segmenting:
                 writer.write(DRAWN['overlay'](prediction, OPACITY))
         if not count:
             raise ValueError(f'{path} holds no frame; expected a whole video')
-        return count, pixels / pixels.sum()
+        return count, pixels / pixels.sum(), prediction.palette
 
     def _frames(self, path: Path, rate: Fraction) -> Iterator[np.ndarray]:
         """The frames of a video, RGB uint8 (H, W, 3), as long as they keep the limits."""

@@ -64,7 +64,7 @@ COMMANDS: dict[str, tuple] = {
     'export': (
         "write a run's best checkpoint as a file to hand on",
         RUN,
-        ('--format', dict(default='pth', help='pth (default) or safetensors')),
+        ('--format', dict(default='pth', help='pth (default), safetensors, onnx, pt2 or litert')),
         OUT_DIR,
     ),
     'page': (

@@ -10,9 +10,7 @@ Example:
     >>> [(region.name, region.value) for region in model.predict('a.png')[0].regions]
 """
 
-import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -216,18 +214,7 @@ class Model:
         Raises:
             TimeoutError: it is still under way.
         """
-        ends = math.inf if timeout is None else time.monotonic() + timeout
-        shown = ''
-        while True:
-            status = self.status()
-            if show is not None and str(status) != shown:
-                shown = str(status)
-                show(f'{self.run_id}  {shown}')
-            if status.is_final:
-                return status
-            if time.monotonic() > ends:
-                raise TimeoutError(f'{self.run_id} is not done after {timeout:g} s: {status}')
-            time.sleep(poll)
+        return self.app.runs.wait(self._run.id, timeout, show, poll)
 
     def logs(self, follow: bool = False) -> Iterator[str]:
         """Lines of the newest run's log.
@@ -293,7 +280,7 @@ class Model:
 
         Args:
             out_dir: default: ``exports`` in the run's folder.
-            format: ``pth`` or ``safetensors``.
+            format: ``pth``, ``safetensors``, ``onnx``, ``pt2`` or ``litert``.
 
         Returns:
             The file.

@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prettytable import PrettyTable
 
-from mmseg_custom.inference.prediction import Prediction
-from mmseg_custom.templates.client import App, Model
+from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.models import TEMPLATES
-from mmseg_custom.templates.params_file import default_params, dump_params
+from mmseg_custom.templates.params_file import Params, default_params, dump_params, load_params
 from mmseg_custom.templates.records import FAILED
+from mmseg_custom.templates.runs import Runs, RunStatus
+
+if TYPE_CHECKING:
+    from mmseg_custom.inference.prediction import Prediction
 
 TOOL = 'python tools/segmenter.py'
 EXIT_FAILED = 1
@@ -27,76 +31,80 @@ def run_command(args: argparse.Namespace) -> None:
     Args:
         args: ``command``, ``root`` and what the command takes.
     """
-    COMMANDS[args.command](args, App(getattr(args, 'app', 'default'), args.root))
+    COMMANDS[args.command](args)
 
 
-def _templates(args, app: App) -> None:
+def _templates(args) -> None:
     for name, fields in TEMPLATES.items():
         print(f'{name:26}{fields.summary}')
 
 
-def _params(args, app: App) -> None:
+def _params(args) -> None:
     print(dump_params(default_params(args.template, dataset_id=args.dataset)), end='')
 
 
-def _concepts(args, app: App) -> None:
-    print(*app.datasets.concepts(args.dataset), sep='\n')
+def _concepts(args) -> None:
+    print(*Datasets(args.root).concepts(args.dataset), sep='\n')
 
 
-def _dataset_create(args, app: App) -> None:
-    entry = app.datasets.create(args.name, args.folder)
-    content = app.datasets.content(entry.name)
+def _dataset_create(args) -> None:
+    entry = Datasets(args.root).create(args.name, args.folder)
+    content = Datasets(args.root).content(entry.name)
     for split, reason in content.left_out.items():
         print(f'left out: split {split} ({reason})', file=sys.stderr)
     print(f'{entry.name}  {entry.folder}  {_counts(content.splits)}')
     print(f'classes: {", ".join(content.classes)}')
 
 
-def _dataset_version(args, app: App) -> None:
-    version = app.datasets.version(args.name)
+def _dataset_version(args) -> None:
+    version = Datasets(args.root).version(args.name)
     size = f'{len(version.manifest["files"])} files, {version.size / 2**20:.1f} MiB'
     print(f'{version.id}  {_counts(version.splits)}  {size}')
     print(f'files: {version.folder}')
 
 
-def _dataset_list(args, app: App) -> None:
+def _dataset_list(args) -> None:
     table = _table('name', 'folder', 'version', 'made', 'samples')
-    for entry in app.datasets.list():
+    for entry in Datasets(args.root).list():
         table.add_row([entry.name, entry.folder, '-', '-', '-'])
-        for version in app.datasets.versions(entry.name):
+        for version in Datasets(args.root).versions(entry.name):
             made = _time(version.created)
             table.add_row(['', '', version.id, made, _counts(version.splits)])
     print(table)
 
 
-def _train(args, app: App) -> None:
-    model = app.create_model(args.name, next(iter(TEMPLATES)))
+def _train(args) -> None:
+    runs = Runs(args.root)
+    params = _load_params(args.params)
+    if args.dump_config:
+        print(runs.plan(params).config, end='')
+        return
+    run = runs.get(runs.queue(params, args.app, args.name))
+    _print_now(f'{run.id}  {runs.status(run.id)}')
+    _print_now(f'data set {run.dataset}, version {run.version}, device {run.device}')
+    if args.follow:
+        _follow(runs, run.id)
+    else:
+        print(f'watch it with: {TOOL} logs {run.id} --follow; {TOOL} status {run.id}')
+
+
+def _load_params(path: str) -> Params:
+    """Read a params file; of several faults each gets a line."""
     try:
-        model.load_params(args.params)
+        return load_params(path)
     except ValueError as error:
         *others, last = str(error).splitlines()
         for line in others:
             print(f'error: {line}', file=sys.stderr)
         raise ValueError(last) from error
-    if args.dump_config:
-        print(model.dump_config(), end='')
-        return
-    model.train()
-    run = app.runs.get(model.run_id)
-    print(f'{run.id}  {model.status()}', flush=True)
-    print(f'data set {run.dataset}, version {run.version}, device {run.device}', flush=True)
-    if args.follow:
-        _follow(model)
-    else:
-        print(f'watch it with: {TOOL} logs {run.id} --follow; {TOOL} status {run.id}')
 
 
-def _status(args, app: App) -> None:
-    model = app.run(args.run)
+def _status(args) -> None:
+    runs = Runs(args.root)
     if args.wait:
-        status = model.wait(show=None if args.json else _print_now)
+        status = runs.wait(args.run, show=None if args.json else _print_now)
     else:
-        status = model.status()
+        status = runs.status(args.run)
     if args.json:
         print(json.dumps({'run': args.run, **asdict(status)}))
     elif not args.wait:
@@ -105,34 +113,38 @@ def _status(args, app: App) -> None:
         _leave_with(status)
 
 
-def _logs(args, app: App) -> None:
+def _logs(args) -> None:
+    runs = Runs(args.root)
     if args.follow:
-        _follow(app.run(args.run))
-    else:
-        print(*app.runs.logs(args.run), sep='\n')
+        _follow(runs, args.run)
+        return
+    for line in runs.logs(args.run):
+        print(line)
 
 
-def _stop(args, app: App) -> None:
-    print(f'{args.run}  {app.runs.stop(args.run)}')
+def _stop(args) -> None:
+    print(f'{args.run}  {Runs(args.root).stop(args.run)}')
 
 
-def _resume(args, app: App) -> None:
-    print(f'{args.run}  {app.runs.resume(args.run)}')
+def _resume(args) -> None:
+    print(f'{args.run}  {Runs(args.root).resume(args.run)}')
 
 
-def _runs(args, app: App) -> None:
+def _runs(args) -> None:
+    runs = Runs(args.root)
     table = _table('run', 'app', 'model', 'template', 'data set', 'version', 'queued', 'status')
-    for run in app.runs.list():
+    for run in runs.list():
         names = (run.id, run.app, run.model, run.template, run.dataset, run.version[:8])
-        table.add_row([*names, _time(run.queued), str(app.runs.status(run.id))])
+        table.add_row([*names, _time(run.queued), str(runs.status(run.id))])
     print(table)
 
 
-def _predict(args, app: App) -> None:
-    run = app.runs.get(args.run)
+def _predict(args) -> None:
+    from mmseg_custom.templates.outcome import predict
+
+    run = Runs(args.root).get(args.run)
     out_dir = args.out_dir or run.folder / 'predictions'
-    model = app.run(args.run)
-    predictions = model.predict(args.images, out_dir, args.device)
+    predictions = predict(run, args.images, out_dir, args.device)
     if args.json:
         print(json.dumps([_described(prediction) for prediction in predictions]))
         return
@@ -140,7 +152,7 @@ def _predict(args, app: App) -> None:
     print(f'overlays and regions: {out_dir}')
 
 
-def _described(prediction: Prediction) -> dict:
+def _described(prediction: 'Prediction') -> dict:
     regions = [
         {
             'concept': region.name,
@@ -153,7 +165,7 @@ def _described(prediction: Prediction) -> dict:
     return {'picture': prediction.name, 'regions': regions}
 
 
-def _regions_table(predictions: Sequence[Prediction]) -> PrettyTable:
+def _regions_table(predictions: Sequence['Prediction']) -> PrettyTable:
     """The largest regions of each picture."""
     table = _table('picture', 'concept', 'value', 'area (px)', 'box (x, y, width, height)')
     for prediction in predictions:
@@ -168,37 +180,41 @@ def _regions_table(predictions: Sequence[Prediction]) -> PrettyTable:
     return table
 
 
-def _evaluate(args, app: App) -> None:
-    metrics = app.run(args.run).evaluate(args.split)
-    for name, value in metrics.items():
+def _evaluate(args) -> None:
+    from mmseg_custom.templates.outcome import evaluate
+
+    for name, value in evaluate(Runs(args.root).get(args.run), args.split).items():
         print(f'{name:24}{value:.2f}')
 
 
-def _export(args, app: App) -> None:
-    print(app.run(args.run).export(args.out_dir, args.format))
+def _export(args) -> None:
+    from mmseg_custom.templates.outcome import export
+
+    print(export(Runs(args.root).get(args.run), args.out_dir, args.format))
 
 
-def _page(args, app: App) -> None:
+def _page(args) -> None:
+    from mmseg_custom.templates.client import App
     from mmseg_custom.templates.page import build_page
     from mmseg_custom.web.pages import serve_page
 
-    serve_page(build_page(app), args.host, args.port)
+    serve_page(build_page(App(root=args.root)), args.host, args.port)
 
 
-def _follow(model: Model) -> None:
+def _follow(runs: Runs, run_id: str) -> None:
     """Print the log until the run ends, and leave with a status that says how."""
     try:
-        for line in model.logs(follow=True):
+        for line in runs.logs(run_id, follow=True):
             _print_now(line)
     except KeyboardInterrupt:
-        print(f'\n{model.run_id} goes on; stop it with: {TOOL} stop {model.run_id}')
+        print(f'\n{run_id} goes on; stop it with: {TOOL} stop {run_id}')
         return
-    status = model.status()
-    print(f'{model.run_id}  {status}')
+    status = runs.status(run_id)
+    print(f'{run_id}  {status}')
     _leave_with(status)
 
 
-def _leave_with(status) -> None:
+def _leave_with(status: RunStatus) -> None:
     if status.status == FAILED:
         sys.exit(EXIT_FAILED)
 
@@ -221,7 +237,7 @@ def _table(*columns: str) -> PrettyTable:
     return table
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace, App], None]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     'templates': _templates,
     'params': _params,
     'concepts': _concepts,

@@ -8,13 +8,16 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmseg_custom.messages import did_you_mean
-from mmseg_custom.templates.folders import FolderContent, read_folder
 from mmseg_custom.templates.registry import DEFAULT_ROOT, Registry
 from mmseg_custom.templates.snapshots import copy_files, describe_files
 from mmseg_custom.templates.versions import MANIFEST, VERSIONS, DatasetVersion, manifest_id
 from mmseg_custom.writing import write_atomically
+
+if TYPE_CHECKING:
+    from mmseg_custom.templates.folders import FolderContent
 
 NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
 SHORTEST_ID = 6
@@ -64,7 +67,7 @@ class Datasets:
                 f"data set name '{name}'; expected letters, digits, '_', '-' and '.', beginning "
                 'with a letter or digit, such as nuclei'
             )
-        read_folder(folder)
+        _read(folder)
         place = Path(folder).resolve()
         with self.registry.transaction() as connection:
             row = connection.execute('SELECT * FROM datasets WHERE name=?', (name,)).fetchone()
@@ -105,9 +108,9 @@ class Datasets:
             return self._entry(rows[0])
         return self.create(re.sub(r'[^\w.-]', '_', place.name).lstrip('._-') or 'data', place)
 
-    def content(self, name: str) -> FolderContent:
+    def content(self, name: str) -> 'FolderContent':
         """Classes, numbers of samples and files of a data set as its folder is at present."""
-        return read_folder(self.get(name).folder)
+        return _read(self.get(name).folder)
 
     def concepts(self, name: str) -> tuple[str, ...]:
         """Names of the classes of a data set, in index order."""
@@ -123,7 +126,7 @@ class Datasets:
             ValueError, OSError: the data set has errors, or there is no room.
         """
         entry = self.get(name)
-        content = read_folder(entry.folder)
+        content = _read(entry.folder)
         manifest = _manifest(content, describe_files(entry.folder, content.files))
         version = self._version(manifest_id(manifest), entry.name, time.time())
         if version.differences():
@@ -171,7 +174,7 @@ class Datasets:
         return DatasetVersion(version_id, dataset, place, created)
 
     def _write(
-        self, version: DatasetVersion, manifest: bytes, source: Path, content: FolderContent
+        self, version: DatasetVersion, manifest: bytes, source: Path, content: 'FolderContent'
     ) -> None:
         """Make a version beside its place, and put it there when it is whole."""
         version.place.parent.mkdir(exist_ok=True)
@@ -196,23 +199,30 @@ class Datasets:
         return {
             file['sha256']: version.folder / file['path']
             for version in reversed(self.versions(name))
-            if (version.place / MANIFEST).is_file()
+            if version.manifest_problem is None
             for file in version.manifest['files']
         }
 
 
-def _manifest(content: FolderContent, files: list[dict]) -> bytes:
+def _read(folder: str | os.PathLike) -> 'FolderContent':
+    # Importing data sets takes seconds.
+    from mmseg_custom.templates.folders import read_folder
+
+    return read_folder(folder)
+
+
+def _manifest(content: 'FolderContent', files: list[dict]) -> bytes:
     facts = {'classes': content.classes, 'splits': content.splits, 'files': files}
     return f'{json.dumps(facts, indent=1, sort_keys=True)}\n'.encode()
 
 
-def _check_the_same(content: FolderContent, copy: Path, source: Path) -> None:
+def _check_the_same(content: 'FolderContent', copy: Path, source: Path) -> None:
     """Read the copy as a training does, and compare.
 
     Raises:
         ValueError: it holds something else, such as when a description names a folder absolutely.
     """
-    found = read_folder(copy)
+    found = _read(copy)
     for fact in ('classes', 'splits', 'files'):
         there, here = getattr(content, fact), getattr(found, fact)
         if there != here:

@@ -37,13 +37,13 @@ def _signal_name(number: int) -> str:
 
 
 def last_lines(path: Path) -> list[str]:
-    """Whole lines of the end of a text file; none where there is no file."""
+    """Lines of the end of a text file with their line ends; none where there is no file."""
     if not path.is_file():
         return []
     with open(path, 'rb') as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - BYTES_READ))
-        lines = file.read().decode(errors='replace').splitlines()
+        lines = file.read().decode(errors='replace').splitlines(keepends=True)
     return lines if size <= BYTES_READ else lines[1:]
 
 

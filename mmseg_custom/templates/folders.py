@@ -62,7 +62,7 @@ def read_folder(folder: str | os.PathLike) -> FolderContent:
         splits['train'].metainfo['classes'],
         {split: len(dataset) for split, dataset in splits.items()},
         left_out,
-        tuple(sorted(_below(path, folder) for path in files)),
+        tuple(_below(path, folder) for path in sorted(files)),
     )
 
 

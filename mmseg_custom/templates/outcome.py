@@ -1,6 +1,7 @@
 """What a run is good for: predicting, measuring, handing on."""
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +9,14 @@ from mmseg_custom.engine.checkpoint_files import problem_of, saved_checkpoints
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.pictures import Source
 from mmseg_custom.inference.prediction import Prediction
+from mmseg_custom.templates.params_file import load_params
 from mmseg_custom.templates.records import Run
+from mmseg_custom.templates.tool_commands import tool_command
 from mmseg_custom.writing import check_writable
 
 OVERLAY, REGIONS = 'overlay', 'hosted'
 WEIGHT_FORMATS = ('pth', 'safetensors')
+EXPORTED = {'onnx': '.onnx', 'pt2': '.pt2', 'litert': '.tflite'}
 
 
 def best_checkpoint(run: Run) -> Path:
@@ -116,18 +120,34 @@ def export(run: Run, out_dir: str | os.PathLike | None = None, format: str = 'pt
     Args:
         run: of the registry.
         out_dir: default: ``exports`` in the run's folder.
-        format: ``pth`` or ``safetensors``.
+        format: ``pth`` or ``safetensors``, with the first digits of the SHA-256 in the name; or
+            ``onnx``, ``pt2`` or ``litert``, which a tool of ``tools/deployment`` writes in place of
+            an older one and compares with the model.
 
     Returns:
-        The file; the first digits of its SHA-256 are part of its name.
+        The file.
 
     Raises:
-        ValueError: the run has no checkpoint yet, or the format is unknown.
+        ValueError: the run has no checkpoint yet, the format is unknown, or the exported file does
+            not predict what the model does.
     """
     from mmseg_custom.checkpoints.publish import publish
 
-    if format not in WEIGHT_FORMATS:
-        raise ValueError(f"format is '{format}'; expected one of {', '.join(WEIGHT_FORMATS)}")
-    folder = Path(out_dir or run.folder / 'exports')
+    if format not in (*WEIGHT_FORMATS, *EXPORTED):
+        known = ', '.join((*WEIGHT_FORMATS, *EXPORTED))
+        raise ValueError(f"format is '{format}'; expected one of {known}")
+    folder = Path(out_dir or run.folder / 'exports').resolve()
     check_writable(folder, '--out-dir')
-    return publish(best_checkpoint(run), folder / f'{run.model}_{run.id}.{format}')
+    checkpoint, name = best_checkpoint(run), f'{run.model}_{run.id}'
+    if format in WEIGHT_FORMATS:
+        return publish(checkpoint, folder / f'{name}.{format}')
+    path = folder / f'{name}{EXPORTED[format]}'
+    words = [*tool_command(f'deployment/export_{format}'), str(checkpoint), str(path)]
+    if format == 'litert':
+        width, *height = load_params(run.params_file).train_params.image_size
+        words += ['--size', str(height[0] if height else width), str(width)]
+    done = subprocess.run([*words, '--overwrite'], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ['it ended without a word']
+        raise ValueError(f'export to {format}: {said[-1].removeprefix("error: ")}')
+    return path

@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING
 from mmseg_custom.templates.client import App, Model
 from mmseg_custom.templates.page_data import doctors_report
 from mmseg_custom.templates.page_fields import form_of, values_of
-from mmseg_custom.templates.page_progress import (
-    LOSS,
-    SCORE,
-    STEP,
-    loss_curve,
-    samples_shown,
-    score_curve,
-    status_line,
-)
+from mmseg_custom.templates.page_progress import curves, samples_shown, status_line
 from mmseg_custom.web.notices import notice
 from mmseg_custom.web.pages import import_gradio, new_page
 from mmseg_custom.web.results import Results, problem_with
 from mmseg_custom.web.upload import upload_field
-from mmseg_custom.web.views import segmentation_view
+from mmseg_custom.web.views import EMPTY, segmentation_view
 
 if TYPE_CHECKING:
     import gradio
@@ -84,7 +76,9 @@ class TemplatesPage:
         """Template, data set and values; what a training takes, its button, what it says."""
         gradio, names = self.gradio, list(self.schemas)
         with gradio.Row():
-            template = gradio.Dropdown(names, value=names[0], label='Template', elem_id='template')
+            template = gradio.Dropdown(
+                names, value=names[0], label='Template', info='what is trained', elem_id='template'
+            )
             dataset = gradio.Dropdown(
                 [entry.name for entry in self.app.datasets.list()],
                 value=None,
@@ -112,7 +106,7 @@ class TemplatesPage:
         """A form for each template, of which one is seen."""
         gradio, columns, values = self.gradio, [], []
         for number, schema in enumerate(self.schemas.values()):
-            with gradio.Column(visible=number == 0) as column, gradio.Row(elem_classes=['form']):
+            with gradio.Column(visible=number == 0) as column, gradio.Row(elem_classes=['fields']):
                 values += form_of(schema).values()
             columns.append(column)
 
@@ -125,14 +119,14 @@ class TemplatesPage:
     def _training(self, page) -> 'gradio.Dropdown':
         """How a run goes, and the buttons that stop and resume it."""
         gradio = self.gradio
-        run = gradio.Dropdown([], label='Run', elem_id='run')
+        with gradio.Row():
+            run = gradio.Dropdown([], label='Run', elem_id='run', scale=4)
+            stop = gradio.Button('Stop', min_width=100, elem_classes=['beside'])
+            resume = gradio.Button('Resume', min_width=100, elem_classes=['beside'])
         status = gradio.HTML(notice(NO_RUN), elem_id='status')
         with gradio.Row():
-            stop = gradio.Button('Stop', elem_id='stop')
-            resume = gradio.Button('Resume', elem_id='resume')
-        with gradio.Row():
-            loss = gradio.LinePlot(x=STEP, y=LOSS, title='training loss', elem_id='loss')
-            score = gradio.LinePlot(x=STEP, y=SCORE, title='validation score', elem_id='score')
+            loss = gradio.HTML(elem_id='loss', min_width=300)
+            score = gradio.HTML(elem_id='score', min_width=300)
         samples = gradio.HTML(elem_id='samples')
         with gradio.Accordion('Log', open=False):
             log = gradio.Code(language=None, interactive=False, show_label=False, max_lines=20)
@@ -195,8 +189,10 @@ class TemplatesPage:
 
     def runs(self, chosen: str | None = None) -> 'gradio.Dropdown':
         """The runs to choose from, the newest first."""
-        ids = [run.id for run in self.app.runs.list()]
-        return self.gradio.Dropdown(ids, value=chosen or (ids[0] if ids else None))
+        runs = self.app.runs.list()
+        choices = [(f'{run.id}: {run.template} on {run.dataset}', run.id) for run in runs]
+        newest = runs[0].id if runs else None
+        return self.gradio.Dropdown(choices, value=chosen or newest)
 
     def progress(self, run: str | None, seen: tuple) -> list:
         """Status, curves, samples, log, and what of the run is seen with them."""
@@ -209,9 +205,8 @@ class TemplatesPage:
         now = run, len(history), len(validations)
         shown = [status_line(run, model.status()), skip, skip, skip, skip, now]
         if now != seen:
-            curve, title = score_curve(history)
-            plot = self.gradio.LinePlot(curve, y_title=title, title=title)
-            shown[1:5] = loss_curve(history), plot, skip, '\n'.join([*model.logs()][-LOG_LINES:])
+            log = '\n'.join([*model.logs()][-LOG_LINES:])
+            shown[1:5] = *curves(history), skip, log
         if (run, len(validations)) != (seen[:1] + seen[2:]):
             shown[3] = self._samples(model, validations)
         return shown
@@ -245,7 +240,7 @@ class TemplatesPage:
     def predict(self, run: str | None, path: str | None) -> dict:
         """What the model of a run makes of an upload."""
         if path is None:
-            return {}
+            return dict(empty=EMPTY)
         if not run:
             return dict(empty=NO_RUN)
         try:

@@ -19,8 +19,8 @@ def doctors_report(name: str, folder: Path) -> tuple[str, bool, str]:
         folder: of the data set.
 
     Returns:
-        The verdict in one line, whether there are no errors, and the report as a part of a page,
-        which runs no scripts.
+        The verdict and what was found, a line each, whether there are no errors, and the report as
+        a part of a page, which runs no scripts.
     """
     register_all()
     config = load_config(folder_config(folder), [f'data_root={folder}'])
@@ -32,4 +32,5 @@ def doctors_report(name: str, folder: Path) -> tuple[str, bool, str]:
         f'<iframe class="report" sandbox title="report on {escape(name)}" '
         f'srcdoc="{escape(report)}"></iframe>'
     )
-    return verdict(findings), not has_errors(findings), frame
+    found = [f'{finding.level}: {finding.split}: {finding.text}' for finding in findings]
+    return '\n'.join([verdict(findings), *found]), not has_errors(findings), frame

@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from mmseg_custom.templates.fields import FieldFacts
 from mmseg_custom.templates.models import NO_WEIGHTS, TEMPLATES, TemplateFields
 
 TRAIN_PARAMS = 'train_params'
+WIDTH = 100
 # YAML 1.2's numbers: PyYAML takes 1e-4 for text.
 FLOAT = re.compile(r'[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)$')
 TOP_LEVEL = {
     'dataset_id': 'name of a data set, or its folder',
-    'dataset_version_id': 'one of its versions; null takes the newest',
+    'dataset_version_id': 'one of its versions; empty makes one of its present files',
     'concepts': "the classes to learn; [] takes all of the data set's",
 }
 # What a hosted file may have beside these and is of no use here.
@@ -30,7 +32,7 @@ class Params(BaseModel):
 
     Args:
         dataset_id: name of a data set, or a folder; empty where it is not chosen yet.
-        dataset_version_id: a version of it; None for the newest.
+        dataset_version_id: a version of it; None for its present files.
         concepts: the classes to learn; None for all.
         train_params: the fields of a template.
     """
@@ -155,7 +157,8 @@ def dump_params(params: Params) -> str:
         lines += [f'# {words}', f'{name}: {_yaml(written[name] or empty)}']
     lines += [f'{TRAIN_PARAMS}:', f'  template: {fields.template}']
     for name, facts in fields.facts().items():
-        lines.append(f'  # {facts.help}: {facts.allowed()}')
+        comment = f'{facts.help}: {facts.allowed()}'
+        lines += textwrap.wrap(comment, WIDTH, initial_indent='  # ', subsequent_indent='  # ')
         lines.append(f'  {name}: {_yaml(written[TRAIN_PARAMS][name])}')
     return '\n'.join(lines) + '\n'
 

@@ -19,6 +19,8 @@ QUEUED, TRAINING, TRAINED, FAILED = (
     'MODEL-TRAINING-FAILED',
 )
 RUNS, LOCKS = 'runs', 'locks'
+# As engine/run_log.py has them, whose import takes seconds.
+RUN_LOG, SUMMARY = 'log.jsonl', 'summary.json'
 RUN_ID = re.compile(r'run-(\d+)')
 
 
@@ -89,6 +91,16 @@ class Run:
     def training(self) -> Path:
         """Work folder of ``tools/train.py``."""
         return self.folder / 'training'
+
+    @property
+    def training_log(self) -> Path:
+        """What the training measures, a JSON object a line."""
+        return self.training / RUN_LOG
+
+    @property
+    def came_to_its_end(self) -> bool:
+        """Whether the training has summed itself up, which it does last."""
+        return (self.training / SUMMARY).is_file()
 
     @property
     def lock(self) -> Path:

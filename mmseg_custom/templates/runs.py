@@ -5,16 +5,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
-
-from mmseg_custom.engine.device import AUTO, CPU
-from mmseg_custom.engine.run_log import SUMMARY
 from mmseg_custom.templates import worker
-from mmseg_custom.templates.checking import check_before_queueing
-from mmseg_custom.templates.composing import compose
 from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.params_file import Params, dump_params
 from mmseg_custom.templates.processes import identity, is_alive, pid_of, send
@@ -100,6 +94,10 @@ class Runs:
             ValueError: params, data or weights do not fit.
             FileNotFoundError: data or weights are missing.
         """
+        # Their import takes seconds.
+        from mmseg_custom.templates.checking import check_before_queueing
+        from mmseg_custom.templates.composing import compose
+
         fields, entry = params.train_params, self.datasets.get(params.dataset_id)
         if params.dataset_version_id:
             version = self.datasets.find_version(entry.name, params.dataset_version_id)
@@ -175,7 +173,7 @@ class Runs:
         run = self._checked(run_id)
         if run.status == TRAINED:
             return RunStatus(TRAINED, 100.0)
-        percent, seconds = progress(run.training, run.iterations)
+        percent, seconds = progress(run.training_log, run.iterations)
         if run.status == FAILED:
             return RunStatus(FAILED, percent, None, run.reason)
         if run.status == QUEUED:
@@ -191,7 +189,7 @@ class Runs:
         run = self.records.get(run_id)
         if run.status in FINAL or run.is_alive:
             return run
-        if run.status == TRAINING and (run.training / SUMMARY).is_file():
+        if run.status == TRAINING and run.came_to_its_end:
             self.records.end(run, TRAINED)
         else:
             when = ' before the training began' if run.status == QUEUED else ''
@@ -199,6 +197,37 @@ class Runs:
             reason = f'its {process} was killed{when}, or the machine was restarted'
             self.records.end(run, FAILED, reason)
         return self.records.get(run_id)
+
+    def wait(
+        self,
+        run_id: str,
+        timeout: float | None = None,
+        show: Callable[[str], None] | None = None,
+        poll: float = POLL_SECONDS,
+    ) -> RunStatus:
+        """Wait until a run is trained or failed.
+
+        Args:
+            run_id: of the run.
+            timeout: seconds; None waits for ever.
+            show: gets a line whenever something of the status changes.
+            poll: seconds between two looks.
+
+        Raises:
+            TimeoutError: it is still under way.
+        """
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        shown = ''
+        while True:
+            status = self.status(run_id)
+            if show is not None and str(status) != shown:
+                shown = str(status)
+                show(f'{run_id}  {shown}')
+            if status.is_final:
+                return status
+            if time.monotonic() > ends:
+                raise TimeoutError(f'{run_id} is not done after {timeout:g} s: {status}')
+            time.sleep(poll)
 
     def logs(self, run_id: str, follow: bool = False) -> Iterator[str]:
         """Lines of what worker and training print.
@@ -260,6 +289,10 @@ class Runs:
 
 def _device_key(name: str) -> str:
     """The device that a params file's ``device`` means: ``cpu`` or ``cuda:N``."""
+    import torch
+
+    from mmseg_custom.engine.device import AUTO, CPU
+
     if name == CPU or (name == AUTO and not torch.cuda.is_available()):
         return CPU
     return f'cuda:{int(name.partition(":")[2] or 0)}'

@@ -1,6 +1,7 @@
 """Copies of files that later changes of the originals do not reach, and their SHA-256."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -89,10 +90,6 @@ def _copy(source: Path, place: Path) -> None:
 
 
 def _share_blocks(source: int, target: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return False
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError:  # another file system, or one that cannot

@@ -54,14 +54,18 @@ class DatasetVersion:
         """Bytes of all files."""
         return sum(file['size'] for file in self.manifest['files'])
 
-    def differences(self) -> list[str]:
-        """What is not as the manifest says, a few words for each file; reads all files."""
+    @property
+    def manifest_problem(self) -> str | None:
+        """What is wrong with the manifest, or None."""
         path = self.place / MANIFEST
         if not path.is_file():
-            return [f'{MANIFEST} is missing']
-        if manifest_id(path.read_bytes()) != self.id:
-            return [f'{MANIFEST} was changed']
-        return differences(self.folder, self.manifest['files'])
+            return f'{MANIFEST} is missing'
+        return None if manifest_id(path.read_bytes()) == self.id else f'{MANIFEST} was changed'
+
+    def differences(self) -> list[str]:
+        """What is not as the manifest says, a few words for each file; reads all files."""
+        problem = self.manifest_problem
+        return [problem] if problem else differences(self.folder, self.manifest['files'])
 
     def verify(self) -> None:
         """Compare all files with the manifest.

@@ -18,12 +18,12 @@ from pathlib import Path
 from mmseg_custom.templates.failures import STOPPED, explain
 from mmseg_custom.templates.processes import identity
 from mmseg_custom.templates.records import FAILED, TRAINED, Records
+from mmseg_custom.templates.tool_commands import tool_command
 from mmseg_custom.templates.versions import VERSIONS, DatasetVersion
 
 POLL_SECONDS = 0.3
 # Of linux/prctl.h: the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
-TRAIN_TOOL = Path(__file__).resolve().parents[2] / 'tools/train.py'
 
 
 def start(root: Path, run_id: str, log: Path, resume: bool) -> subprocess.Popen:
@@ -97,8 +97,7 @@ class Worker:
     def _train(self, resume: bool, lock: int) -> int:
         """Run ``tools/train.py``; return its exit status."""
         run = self.run
-        tool = [str(TRAIN_TOOL)] if TRAIN_TOOL.is_file() else ['-m', 'mmseg_custom.tools.train']
-        words = [sys.executable, *tool, str(run.config), '--work-dir', str(run.training)]
+        words = [*tool_command('train'), str(run.config), '--work-dir', str(run.training)]
         process = subprocess.Popen(
             [*words, '--resume'] if resume else words,
             env={**os.environ, 'PYTHONUNBUFFERED': '1'},

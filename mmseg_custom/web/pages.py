@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmseg_custom.messages import import_extra
+from mmseg_custom.web.body_limit import BodyLimit
 
 if TYPE_CHECKING:
     import fastapi
@@ -50,7 +51,7 @@ def mount_page(
     Args:
         app: with its other routes already in place.
         page: of :func:`new_page`.
-        most_upload_bytes: larger uploads are refused.
+        most_upload_bytes: larger uploads, and other requests, are refused.
         auth: whether a user with a password may see the page; None lets everyone.
     """
     gradio = import_gradio()
@@ -58,7 +59,7 @@ def mount_page(
     theme = gradio.themes.Default(
         primary_hue='blue', neutral_hue='slate', radius_size='md', font=fonts, font_mono=mono
     )
-    return gradio.mount_gradio_app(
+    app = gradio.mount_gradio_app(
         app,
         page,
         path='/',
@@ -72,6 +73,8 @@ def mount_page(
         theme=theme,
         css=STYLE.read_text(encoding='utf-8'),
     )
+    app.routes[-1].app = BodyLimit(app.routes[-1].app, most_upload_bytes)
+    return app
 
 
 def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) -> None:

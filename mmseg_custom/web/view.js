@@ -63,10 +63,10 @@ function render() {
 }
 
 async function ask(task, request) {
-  const token = props.value.token;
+  const token = props.value?.token;
   try {
     const answer = await server[task]({ token, ...request });
-    if (token !== props.value.token) return null;
+    if (token !== props.value?.token) return null;
     if (answer.error) hint(answer.error);
     return answer.error ? null : answer;
   } catch (error) {

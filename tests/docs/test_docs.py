@@ -1,5 +1,6 @@
 """Every command of the documentation runs, and everything that it names exists."""
 
+import json
 import re
 import subprocess
 import sys
@@ -78,11 +79,17 @@ def test_commands_run(page, shared, server, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('page', with_blocks(slow=True), ids=lambda page: page.name)
-def test_slow_commands_run(page, shared, server, tmp_path):
+def test_slow_commands_run(page, shared, server, tmp_path, request):
     folder = make_workspace(tmp_path / 'work', shared)
     if page.name == 'weights.md':
         make_weights(folder)
+    if page.name == 'templates.md':
+        nuclei = request.getfixturevalue('shared_data') / 'nuclei'
+        (folder / 'data/nuclei').symlink_to(nuclei)
     run_blocks(page, folder, server, slow=True)
+    if page.name == 'templates.md':
+        report = folder / 'work_dirs/segmenter/runs/run-1/evaluation/report/metrics.json'
+        assert json.loads(report.read_text())['summary']['fgIoU'] >= 60
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Params files: defaults that load as they were written, and a message for every fault."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from mmseg_custom.templates.params_file import (
 )
 
 SEGFORMER = 'MMSegmentation_SegFormer'
+PAGE = Path(__file__).resolve().parents[2] / 'docs/templates.md'
 # As a hosted platform writes it.
 HOSTED = """
 concepts: []
@@ -55,13 +57,24 @@ def test_a_written_file_loads_as_it_was_and_explains_each_field(template, tmp_pa
     params = default_params(template)
     (tmp_path / 'params.yaml').write_text(dump_params(params))
     assert load_params(tmp_path / 'params.yaml', template) == params
-    lines = dump_params(params).splitlines()
-    for name, facts in params.train_params.facts().items():
-        place = next(i for i, line in enumerate(lines) if line.startswith(f'  {name}: '))
-        comment = lines[place - 1]
-        assert comment.startswith(f'  # {facts.help}: ')
-        assert facts.unit in comment
-        assert all(f'{bound:.10g}' in comment for bound in (facts.minimum, facts.maximum) if bound)
+    text = dump_params(params)
+    assert max(map(len, text.splitlines())) <= 100
+    comments = {}
+    comment = ''
+    for line in text.partition('train_params:\n')[2].splitlines():
+        if line.startswith('  # '):
+            comment += line.removeprefix('  #')
+        else:
+            comments[line.partition(':')[0].strip()], comment = comment.strip(), ''
+    facts = params.train_params.facts()
+    assert comments == {'template': ''} | {
+        name: f'{one.help}: {one.allowed()}' for name, one in facts.items()
+    }
+    for name, one in facts.items():
+        assert one.unit in comments[name]
+        assert all(
+            f'{bound:.10g}' in comments[name] for bound in (one.minimum, one.maximum) if bound
+        )
 
 
 def test_other_values_survive_the_file():
@@ -222,3 +235,15 @@ def test_what_is_no_params_file_is_refused(text, expected, tmp_path):
 def test_a_file_that_is_not_there_says_how_to_write_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'segmenter.py params MMSegmentation_SegFormer > '):
         load_params(tmp_path / 'p.yaml')
+
+
+def test_the_page_has_every_field_and_the_file():
+    page = PAGE.read_text(encoding='utf-8')
+    common = TEMPLATES['MMSegmentation'].__base__.model_fields
+    for template, fields in TEMPLATES.items():
+        assert f'| `{template}` | {fields.summary} |' in page
+        for name, facts in fields.facts().items():
+            of = '' if name in common else f' of `{template}`'
+            default = fields.model_fields[name].default
+            assert f'| `{name}`{of} | `{default}` | {facts.allowed()} | {facts.help} |' in page
+    assert f'```text\n{dump_params(default_params(SEGFORMER))}```' in page

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -236,3 +237,12 @@ def test_a_request_reaches_no_other_file(url, path):
     done = next(line for line in lines if 'process_completed' in line)
     assert json.loads(done.partition('data:')[2])['success'] is False
     assert 'root:' not in done
+
+
+def test_a_huge_request_is_refused(url):
+    """Not only a huge file."""
+    request = urllib.request.Request(f'{url}gradio_api/queue/join', b'{}', method='POST')
+    request.add_header('Content-Length', str(2**31))
+    with pytest.raises(urllib.error.HTTPError, match='413'):
+        urllib.request.urlopen(request, timeout=20)
+    assert json.load(urllib.request.urlopen(f'{url}healthz'))['status'] == 'ok'
