@@ -11,14 +11,14 @@ ONEDL_DEPENDENCIES := $(ONEDL_VENV)/.dependencies
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c requirements/tested.txt
 TORCH := "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
 
-.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl onedl-dependencies drill lint clean
+.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl onedl-dependencies drill lint clean browser
 
 install: $(STAMP)
 
 $(STAMP): setup.py requirements/tested.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP_INSTALL) $(TORCH)
-	$(BIN)/$(PIP_INSTALL) -e ".[lite,tensorboard,data,video,peers,test]"
+	$(BIN)/$(PIP_INSTALL) -e ".[lite,tensorboard,data,video,peers,templates,web,test]"
 	touch $@
 
 # Both providers of the OpenMMLab modules own the same folders, so the fork gets its own environment.
@@ -43,7 +43,15 @@ quickstart-segmenter: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
-test-slow: $(STAMP)
+# The tests of the pages look at them with it.
+browser:
+	@command -v chromium >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo 'install chromium: no apt-get here'; exit 1; }; \
+	  sudo=$$(test $$(id -u) -eq 0 || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install --yes --no-install-recommends -qq chromium; \
+	}
+
+test-slow: $(STAMP) browser
 	$(BIN)/$(PIP_INSTALL) -e ".[ray]"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
 

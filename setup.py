@@ -15,6 +15,8 @@ EXTRAS = {
     # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
     'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
     'video': ['av'],
+    # The service and the pages in a browser.
+    'web': ['fastapi', 'gradio', 'prometheus-client', 'python-multipart', 'uvicorn'],
     # Training from a few hyper-parameters.
     'templates': ['pydantic'],
     # Prediction on many machines.
@@ -22,6 +24,7 @@ EXTRAS = {
     # What the benchmark compares with, besides mmseg.
     'peers': ['transformers'],
     'test': [
+        'jsonschema',
         'pytest',
         'pytest-timeout',
         'pytest-xdist',
@@ -58,7 +61,10 @@ setup(
     python_requires='>=3.11,<3.14',
     packages=[*find_packages(include=['mmseg_custom', 'mmseg_custom.*']), *package_dir],
     package_dir=package_dir,
-    package_data={name: ['*.py', '*.sh'] for name in package_dir},
+    package_data={
+        **{name: ['*.py', '*.sh'] for name in package_dir},
+        'mmseg_custom.web': ['*.css', '*.html', '*.js'],
+    },
     # No mmcv here: pip would write mmcv-lite over a compiled mmcv without a word.
     install_requires=[
         'torch>=2.6',

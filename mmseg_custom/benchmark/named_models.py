@@ -2,12 +2,14 @@
 
 import re
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from torch import nn
 
+from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 
@@ -119,6 +121,14 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
                 module.running_var.uniform_(0.5, 1.5)
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.1)
+
+
+def save_weights(model: nn.Module, path: Path) -> dict:
+    """Write a checkpoint with names and colours of the classes, which are also returned."""
+    classes = tuple(f'class {index}' for index in range(NUM_CLASSES))
+    meta = dict(classes=classes, palette=distinct_palette(classes))
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), path)
+    return meta
 
 
 @contextmanager

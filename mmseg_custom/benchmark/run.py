@@ -1,5 +1,6 @@
 """One benchmark: build, compare, count, time, and collect the results."""
 
+import importlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -27,7 +28,15 @@ from mmseg_custom.benchmark.timing import (
 from mmseg_custom.benchmark.workers import WorkerState, start_workers
 
 PEERS = ('mmseg', 'hf', 'smp')
-TASKS = (*DEFAULT_BATCH, 'eval', 'hooks', 'data', 'video')
+# Tasks that are measured in a way of their own, by ``run_MODULE``.
+OWN_MODULES = {
+    'eval': 'evaluation',
+    'hooks': 'hooks',
+    'data': 'data',
+    'video': 'video',
+    'serve': 'serving',
+}
+TASKS = (*DEFAULT_BATCH, *OWN_MODULES)
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Largest difference of the contenders' results at which they still count as the same, in fp32.
 TOLERANCE = 1e-3
@@ -50,7 +59,7 @@ class Options:
         rounds: measurements of each contender.
         min_seconds: how long a measurement lasts at least, about.
         threads: of PyTorch on a CPU; ``None`` leaves them as they are.
-        pictures: how many pictures the task ``eval`` has.
+        pictures: how many pictures the tasks ``eval``, ``video`` and ``serve`` have.
         keep_memory: whose process keeps freed memory on a CPU: ``none``, ``ours`` (as our tools
             do and others do not) or ``both``.
         profile: report which operators take the time.
@@ -167,22 +176,10 @@ def run(options: Options, report=lambda text: None) -> tuple[Ceilings, list[Resu
     torch.backends.cudnn.benchmark = True
     report('measuring the machine: matrix product and copy')
     ceilings = measure_ceilings(device, dtype)
-    if options.task == 'eval':
-        from mmseg_custom.benchmark.evaluation import run_evaluation
-
-        return ceilings, run_evaluation(options, report)
-    if options.task == 'hooks':
-        from mmseg_custom.benchmark.hooks import run_hooks
-
-        return ceilings, run_hooks(options, report)
-    if options.task == 'video':
-        from mmseg_custom.benchmark.video import run_video
-
-        return ceilings, run_video(options, report)
-    if options.task == 'data':
-        from mmseg_custom.benchmark.data import run_data
-
-        return ceilings, run_data(options, report)
+    if options.task in OWN_MODULES:
+        name = OWN_MODULES[options.task]
+        module = importlib.import_module(f'mmseg_custom.benchmark.{name}')
+        return ceilings, getattr(module, f'run_{name}')(options, report)
     return ceilings, [_run_model(options, name, ceilings, report) for name in options.models]
 
 

@@ -14,10 +14,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmseg_custom.benchmark.named_models import NUM_CLASSES, build, model_config, randomise
+from mmseg_custom.benchmark.named_models import build, model_config, randomise, save_weights
 from mmseg_custom.benchmark.run import Comparison, Measurement, Options, Result
 from mmseg_custom.benchmark.timing import interleave
-from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.prediction_videos import predict_video
 from mmseg_custom.inference.video import VideoWriter, read_frames
@@ -55,11 +54,8 @@ def _run_model(options: Options, name: str, folder: Path, report) -> Result:
     model = model_config(name)
     stock = build(model, 'mmseg').eval()
     randomise(stock)
-    classes = tuple(f'class {index}' for index in range(NUM_CLASSES))
-    meta = dict(classes=classes, palette=distinct_palette(classes))
     weights = folder / f'{name}.pth'
-    torch.save(dict(state_dict=stock.state_dict(), meta=dict(dataset_meta=meta)), weights)
-    stock.dataset_meta = meta
+    stock.dataset_meta = save_weights(stock, weights)
     stock.cfg = Config(dict(test_pipeline=PIPELINE))
     config = Config(dict(model=model, test_pipeline=PIPELINE))
     ours = Inferencer(config, weights, 'cpu', batch_size=options.batch or 4)

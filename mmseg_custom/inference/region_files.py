@@ -84,16 +84,15 @@ def to_hosted(prediction: Prediction) -> dict:
         ``regions``, each with ``region_info.mask.image.base64`` (a PNG of the picture's size, 255
         in the region) and ``data.concepts``, a list of one ``{name, value}``.
     """
+    return dict(regions=[hosted_region(region) for region in prediction.regions])
+
+
+def hosted_region(region: Region, with_mask: bool = True) -> dict:
+    """One of the ``regions`` of :func:`to_hosted`; without its mask ``region_info`` is empty."""
+    png = base64.b64encode(region.mask_png).decode('ascii') if with_mask else None
     return dict(
-        regions=[
-            dict(
-                region_info=dict(
-                    mask=dict(image=dict(base64=base64.b64encode(region.mask_png).decode('ascii')))
-                ),
-                data=dict(concepts=[dict(name=region.name, value=round(region.value, 6))]),
-            )
-            for region in prediction.regions
-        ]
+        region_info=dict(mask=dict(image=dict(base64=png))) if with_mask else {},
+        data=dict(concepts=[dict(name=region.name, value=round(region.value, 6))]),
     )
 
 

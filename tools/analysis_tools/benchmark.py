@@ -16,7 +16,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--task',
         default='infer',
-        help='infer, predict, slide, train, loss, eval, hooks, data, video',
+        help='infer, predict, slide, train, loss, eval, hooks, data, video, serve',
     )
     parser.add_argument('--models', type=_names, help='with commas; for data ade20k,cityscapes,...')
     parser.add_argument('--against', type=_names, default=('mmseg',), help='mmseg,hf,smp')
@@ -29,7 +29,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--batch', type=int, help='images at once; default by task')
     parser.add_argument('--rounds', type=int, default=10, help='measurements of each contender')
     parser.add_argument('--threads', type=int, help='of PyTorch on a CPU')
-    parser.add_argument('--pictures', type=int, default=24, help='of the task eval; frames')
+    parser.add_argument('--pictures', type=int, default=24, help='of eval and serve; frames')
     parser.add_argument(
         '--keep-memory', default='ours', choices=('none', 'ours', 'both'), help='see docs/speed.md'
     )

@@ -1,0 +1,1 @@
+"""Files to deploy: export, and proof that a file predicts what the model predicts."""

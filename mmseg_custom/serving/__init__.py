@@ -1,0 +1,1 @@
+"""Trained models behind HTTP: a JSON API with limits, dynamic batching and metrics."""

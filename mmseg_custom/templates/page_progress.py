@@ -1,0 +1,60 @@
+"""How a training goes, for a page: status, curves, samples."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from mmseg_custom.inference.prediction import Prediction
+from mmseg_custom.inference.prediction_videos import draw_side_by_side
+from mmseg_custom.visualization.curves import SCORES, points, score_of
+from mmseg_custom.web.curve import draw_curve
+from mmseg_custom.web.results import data_url, shrunk
+
+if TYPE_CHECKING:
+    from mmseg_custom.templates.runs import RunStatus
+
+SAMPLE_SIDE, SAMPLE_OPACITY = 320, 0.5
+
+
+def status_line(run_id: str, status: 'RunStatus') -> str:
+    """The status of a run with a bar, as HTML."""
+    words = f'{status.percent:.0f} %'
+    if status.seconds_left is not None:
+        words += f', {duration(status.seconds_left)} left'
+    bar = f'<div class="bar"><i style="width:{status.percent:.1f}%"></i></div>'
+    reason = f'<p>{escape(status.reason)}</p>' if status.reason else ''
+    return (
+        f'<div class="status" data-status="{escape(status.status)}"><strong>'
+        f'{escape(status.status)}</strong> <span>{escape(run_id)}</span> '
+        f'<span>{words}</span>{bar}{reason}</div>'
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``45 s``, ``3 min``, ``2 h 5 min``."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f'{seconds:.0f} s'
+    return f'{minutes} min' if minutes < 60 else f'{minutes // 60} h {minutes % 60} min'
+
+
+def curves(history: Sequence[dict]) -> tuple[str, str]:
+    """The loss of a training and its score, as HTML."""
+    name = score_of(history)
+    return (
+        draw_curve(points(history, 'train', 'loss'), 'training loss'),
+        draw_curve(points(history, 'val', name), SCORES[name]),
+    )
+
+
+def samples_shown(predictions: Sequence[Prediction], step: int) -> str:
+    """Pictures beside themselves under their predicted classes, as HTML."""
+    figures = []
+    for prediction in predictions:
+        picture = draw_side_by_side(prediction, SAMPLE_OPACITY)
+        source = data_url(shrunk(picture, 2 * SAMPLE_SIDE), 'JPEG')
+        figures.append(f'<img src="{source}" alt="picture beside its predicted classes">')
+    return (
+        f'<p>Pictures of the validation beside their prediction, iteration {step}</p>'
+        f'<div class="samples">{"".join(figures)}</div>'
+    )
