@@ -50,7 +50,7 @@ def test_truth_and_prediction_belong_together(inferencer):
 def test_one_output_channel_has_a_gallery(binary, inferencer, tmp_path):
     config, checkpoint = binary
     config = copy.deepcopy(config)
-    dataset = inferencer.model.cfg.test_dataloader.dataset
+    dataset = copy.deepcopy(inferencer.model.cfg.test_dataloader.dataset)
     config.test_dataloader.dataset = {**dataset, 'metainfo': dict(classes=('background', 'road'))}
     both = Inferencer(config, checkpoint, 'cpu', probs=True, confidence=False)
     for one in predict_labelled(both):
