@@ -46,7 +46,9 @@ def report_results(
     if failed:
         print(f'{len(failed)} of {total} files failed:', file=sys.stderr)
         for result in failed:
-            print(f'  {result.error}', file=sys.stderr)
+            name = str(result.image)
+            where = '' if name in result.error else f'{name}: '
+            print(f'  {where}{result.error}', file=sys.stderr)
     return len(failed)
 
 

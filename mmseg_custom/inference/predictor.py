@@ -63,6 +63,12 @@ def load_model(
     fill_bands(config, (weights.content.get('meta') or {}).get('dataset_meta') or {})
     # One output for two classes: the training's task, which its data set may have named.
     if weights.description.num_classes == 1 and len(dataset_meta['classes']) == 2:
+        others = {head.get('num_classes') for _, head in heads(config.model)} - {None, 2}
+        if others:
+            raise ValueError(
+                f'config {config_name} has num_classes={others.pop()}, but checkpoint {checkpoint} '
+                'has one output channel for 2 classes; use the config it was trained with'
+            )
         config.setdefault('task', 'binary')
     model = _build(config, len(dataset_meta['classes']))
     load_weights(model, weights, model_name=f'config {config_name}', show=show)

@@ -87,6 +87,14 @@ def test_mistakes_have_one_line(inferencer, config_path, checkpoint_path, pictur
         inferencer(tmp_path / 'nothing*.jpg')
 
 
+def test_a_config_of_more_classes_than_the_one_channel_of_a_checkpoint(config_path, binary):
+    option = ['model.decode_head.num_classes=6']
+    with pytest.raises(
+        ValueError, match='has num_classes=6, .* one output channel for 2 classes; '
+    ):
+        Inferencer(config_path, binary[1], 'cpu', cfg_options=option)
+
+
 def test_regions_as_asked_for(config_path, checkpoint_path, picture):
     options = RegionOptions(whole_classes=True, leave_out=['sky'])
     prediction = Inferencer(config_path, checkpoint_path, 'cpu', regions=options)(picture)

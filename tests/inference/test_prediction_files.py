@@ -14,7 +14,7 @@ from mmseg_custom.inference.prediction_files import (
     plan_jobs,
     predict_files,
 )
-from mmseg_custom.inference.prediction_report import summary
+from mmseg_custom.inference.prediction_report import report_results, summary
 from mmseg_custom.inference.video import VideoWriter, frame_rate, read_frames
 from mmseg_custom.visualization.rendering import blend
 
@@ -83,7 +83,9 @@ def test_a_folder_is_searched_with_its_sub_folders(picture_path, tmp_path):
     assert sorted(job.image.name for job in pattern) == ['a.webp', 'two.JPG']
 
 
-def test_unreadable_pictures_do_not_stop_the_others(inferencer, picture, picture_path, tmp_path):
+def test_unreadable_pictures_do_not_stop_the_others(
+    inferencer, picture, picture_path, tmp_path, capsys
+):
     folder = picture_path.parent
     (folder / 'a.jpg').write_text('broken')
     Image.fromarray(picture[:8, :8]).save(folder / 'b.png')
@@ -98,6 +100,10 @@ def test_unreadable_pictures_do_not_stop_the_others(inferencer, picture, picture
     assert names == [
         f'{stem}_{kind}.png' for stem in ('blocks', 'c') for kind in ('classes', 'overlay')
     ]
+    assert report_results(results, 4, inferencer, tmp_path / 'out') == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == '2 of 4 files failed:' and told[1].count('a.jpg') == 1
+    assert told[2].startswith(f'  {folder}/b.png: an image of 8x8 pixels is too small')
     assert summary(2, 4.0, inferencer).startswith('2 pictures: 0.50 images/s end to end, ')
 
 
