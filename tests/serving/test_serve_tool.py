@@ -113,7 +113,6 @@ def test_hostile_clients_neither_end_it_nor_fill_its_memory(checkpoint, picture)
 @pytest.mark.slow
 def test_two_models_a_token_and_the_page(checkpoint, picture):
     pytest.importorskip('gradio')
-    pytest.importorskip('mmseg_custom.serving.page')
     secret = dict(Authorization='Bearer secret')
     with served(f'a={checkpoint}', f'b={checkpoint}', MMSEG_CUSTOM_TOKEN='secret') as (client, _):
         assert client.segment(png(picture)).status == 401
