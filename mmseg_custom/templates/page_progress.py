@@ -52,7 +52,8 @@ def samples_shown(predictions: Sequence[Prediction], step: int) -> str:
     figures = []
     for prediction in predictions:
         picture = draw_side_by_side(prediction, SAMPLE_OPACITY)
-        source = data_url(shrunk(picture, 2 * SAMPLE_SIDE), 'JPEG')
+        small = shrunk(picture, 2 * SAMPLE_SIDE)
+        source = data_url(small, 'JPEG', quality=90, subsampling=0)
         figures.append(f'<img src="{source}" alt="picture beside its predicted classes">')
     return (
         f'<p>Pictures of the validation beside their prediction, iteration {step}</p>'

@@ -28,8 +28,14 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp('segmenter')
+def root(tmp_path_factory):
+    """Where runs are kept; what still trains in the end is stopped."""
+    folder = tmp_path_factory.mktemp('segmenter')
+    yield folder
+    runs = App(root=folder).runs
+    for run in runs.list():
+        if not runs.status(run.id).is_final:
+            runs.stop(run.id)
 
 
 @pytest.fixture(scope='module')
