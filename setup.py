@@ -15,6 +15,8 @@ EXTRAS = {
     # Compressed run lengths of COCO; MATLAB files of VOC and Pascal Context; TIFF of every kind.
     'data': ['imagecodecs', 'pycocotools', 'scipy', 'tifffile'],
     'video': ['av'],
+    # Files to deploy: ONNX, and the runtime that they are compared in.
+    'deploy': ['onnx', 'onnxconverter-common', 'onnxruntime', 'onnxscript'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
     # What the benchmark compares with, besides mmseg.

@@ -189,7 +189,7 @@ def surroundings(model: nn.Module, with_preprocessing: bool) -> Surroundings:
     if test_cfg.get('mode') == 'slide':
         windows = Windows(tuple(test_cfg['crop_size']), tuple(test_cfg['stride']))
     is_binary = head.out_channels == 1
-    normalises = getattr(preprocessor, '_enable_normalize', False)
+    normalises = hasattr(preprocessor, 'mean')
     return Surroundings(
         in_channels=config.model.backbone.get('in_channels', 3),
         num_classes=len(model.dataset_meta['classes']),
@@ -200,7 +200,7 @@ def surroundings(model: nn.Module, with_preprocessing: bool) -> Surroundings:
         resize=_resize_of_pipeline(config) if with_preprocessing else None,
         mean=preprocessor.mean.flatten().tolist() if normalises else None,
         std=preprocessor.std.flatten().tolist() if normalises else None,
-        takes_bgr=not preprocessor.channel_conversion,
+        takes_bgr=not preprocessor.swaps_colours,
     )
 
 

@@ -99,7 +99,7 @@ def test_a_file_of_other_weights_does_not_pass(exported, files):
         (dict(out='there.onnx'), r'there\.onnx exists; choose another name, or give --overwrite'),
         (dict(options=['--data', 'gone']), '--data gone does not exist; expected a folder of pic'),
         (dict(options=['--num-pictures', '-1']), '--num-pictures -1: expected 0'),
-        (dict(weights='other.pth'), 'decode_head'),
+        (dict(weights='other.pth'), r'other\.pth does not fit config .*tiny\.py'),
         (dict(weights=None), r'config .*tiny\.py has no weights; name a checkpoint after it'),
         (
             dict(config='padded.py', options=['--with-preprocessing']),
