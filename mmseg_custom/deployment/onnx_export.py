@@ -33,7 +33,7 @@ from mmseg_custom.deployment.parity import (
 from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
 from mmseg_custom.inference.inferencer import Inferencer, probabilities
 from mmseg_custom.inference.onnx_model import METADATA_KEY, SUFFIX, TASK, OnnxSegmentor
-from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, test_steps
+from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, pipeline_steps
 from mmseg_custom.messages import import_extra
 from mmseg_custom.writing import check_writable
 
@@ -210,7 +210,7 @@ def _resize_of_pipeline(config: Config) -> Resize | None:
     Raises:
         ValueError: it does something else.
     """
-    loader, *steps, _ = [dict(step) for step in test_steps(config)]
+    loader, *steps, _ = [dict(step) for step in pipeline_steps(config)]
     pads = (config.model.get('data_preprocessor') or {}).get('test_cfg')
     others = [str(step) for step in steps if step['type'] != 'Resize' or not _is_plain(step)]
     if loader['type'] != 'LoadImageFromFile':
@@ -238,7 +238,7 @@ def _is_plain(resize: dict) -> bool:
 def describe(model: nn.Module, around: Surroundings) -> dict:
     """The metadata of a file; see :data:`mmseg_custom.inference.onnx_model.METADATA_KEYS`."""
     config, preprocessor = model.cfg, dict(model.cfg.model.data_preprocessor)
-    pipeline = [dict(step) for step in test_steps(config)]
+    pipeline = [dict(step) for step in pipeline_steps(config)]
     channel_order = 'bands' if around.in_channels != 3 else 'BGR' if around.takes_bgr else 'RGB'
     try:
         resize, where = _resize_of_pipeline(config), 'outside'
