@@ -18,7 +18,7 @@ install: $(STAMP)
 $(STAMP): setup.py requirements/tested.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP_INSTALL) $(TORCH)
-	$(BIN)/$(PIP_INSTALL) -e ".[lite,tensorboard,data,video,peers,templates,web,test]"
+	$(BIN)/$(PIP_INSTALL) -e ".[lite,tensorboard,data,video,deploy,peers,templates,web,test]"
 	touch $@
 
 # Both providers of the OpenMMLab modules own the same folders, so the fork gets its own environment.

@@ -19,6 +19,8 @@ EXTRAS = {
     'web': ['fastapi', 'gradio', 'prometheus-client', 'python-multipart', 'uvicorn'],
     # Training from a few hyper-parameters.
     'templates': ['pydantic'],
+    # Files to deploy: ONNX, and the runtime that they are compared in.
+    'deploy': ['onnx', 'onnxconverter-common', 'onnxruntime', 'onnxscript'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
     # What the benchmark compares with, besides mmseg.

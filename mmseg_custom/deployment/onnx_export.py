@@ -33,7 +33,7 @@ from mmseg_custom.deployment.parity import (
 from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
 from mmseg_custom.inference.inferencer import Inferencer, probabilities
 from mmseg_custom.inference.onnx_model import METADATA_KEY, SUFFIX, TASK, OnnxSegmentor
-from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, test_steps
+from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, pipeline_steps
 from mmseg_custom.messages import import_extra
 from mmseg_custom.writing import check_writable
 
@@ -189,7 +189,7 @@ def surroundings(model: nn.Module, with_preprocessing: bool) -> Surroundings:
     if test_cfg.get('mode') == 'slide':
         windows = Windows(tuple(test_cfg['crop_size']), tuple(test_cfg['stride']))
     is_binary = head.out_channels == 1
-    normalises = getattr(preprocessor, '_enable_normalize', False)
+    normalises = hasattr(preprocessor, 'mean')
     return Surroundings(
         in_channels=config.model.backbone.get('in_channels', 3),
         num_classes=len(model.dataset_meta['classes']),
@@ -200,7 +200,7 @@ def surroundings(model: nn.Module, with_preprocessing: bool) -> Surroundings:
         resize=_resize_of_pipeline(config) if with_preprocessing else None,
         mean=preprocessor.mean.flatten().tolist() if normalises else None,
         std=preprocessor.std.flatten().tolist() if normalises else None,
-        takes_bgr=not preprocessor.channel_conversion,
+        takes_bgr=not preprocessor.swaps_colours,
     )
 
 
@@ -210,7 +210,7 @@ def _resize_of_pipeline(config: Config) -> Resize | None:
     Raises:
         ValueError: it does something else.
     """
-    loader, *steps, _ = [dict(step) for step in test_steps(config)]
+    loader, *steps, _ = [dict(step) for step in pipeline_steps(config)]
     pads = (config.model.get('data_preprocessor') or {}).get('test_cfg')
     others = [str(step) for step in steps if step['type'] != 'Resize' or not _is_plain(step)]
     if loader['type'] != 'LoadImageFromFile':
@@ -238,10 +238,14 @@ def _is_plain(resize: dict) -> bool:
 def describe(model: nn.Module, around: Surroundings) -> dict:
     """The metadata of a file; see :data:`mmseg_custom.inference.onnx_model.METADATA_KEYS`."""
     config, preprocessor = model.cfg, dict(model.cfg.model.data_preprocessor)
-    pipeline = [dict(step) for step in test_steps(config)]
+    pipeline = [dict(step) for step in pipeline_steps(config)]
     channel_order = 'bands' if around.in_channels != 3 else 'BGR' if around.takes_bgr else 'RGB'
+    try:
+        resize, where = _resize_of_pipeline(config), 'outside'
+    except ValueError:
+        resize, where = None, 'other'
     if around.preprocessing:
-        pipeline = [pipeline[0], pipeline[-1]]
+        where, pipeline = 'inside', [pipeline[0], pipeline[-1]]
         preprocessor = dict(type='SegDataPreProcessor', bgr_to_rgb=True)
         channel_order = 'RGB'
     kept = dict(
@@ -255,23 +259,16 @@ def describe(model: nn.Module, around: Surroundings) -> dict:
         classes=list(model.dataset_meta['classes']),
         palette=[list(colour) for colour in model.dataset_meta['palette']],
         threshold=around.threshold,
-        preprocessing='inside' if around.preprocessing else 'outside',
+        preprocessing=where,
         channel_order=channel_order,
         mean=around.mean,
         std=around.std,
-        resize=_as_dict(_resize_in_words(config)),
+        resize=_as_dict(resize),
         windows=_as_dict(around.windows),
         align_corners=around.align_corners,
         config=Config(kept).pretty_text,
         versions={'mmseg_custom': mmseg_custom.__version__, 'torch': torch.__version__},
     )
-
-
-def _resize_in_words(config: Config) -> Resize | None:
-    try:
-        return _resize_of_pipeline(config)
-    except ValueError:
-        return None
 
 
 def _as_dict(value) -> dict | None:
@@ -310,7 +307,7 @@ def _check_outputs(model: nn.Module, file: OnnxSegmentor, picture: np.ndarray) -
     Raises:
         ParityError: ``probabilities`` or ``labels`` are not those of the logits.
     """
-    if file.metadata['preprocessing'] == 'inside':
+    if file.takes_pictures:
         inputs = picture[None]
         logits = torch.from_numpy(file.run('logits', inputs)[0])
     else:

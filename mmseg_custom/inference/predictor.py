@@ -116,7 +116,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'picture {path} does not exist')
-    loader = test_steps(model.cfg)[0]
+    loader = pipeline_steps(model.cfg)[0]
     if takes_bands(model.cfg):
         return _built_loader(model.cfg)({'img_path': path})['img']
     try:
@@ -162,7 +162,7 @@ def array_pipeline(config: Config, tta: bool = False) -> Compose:
     Raises:
         ValueError: the config has no such pipeline.
     """
-    loader, *rest = _tta_pipeline(config) if tta else test_steps(config)
+    loader, *rest = _tta_pipeline(config) if tta else pipeline_steps(config)
     from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
     with in_scope(config):
         return Compose([from_array, *rest])
@@ -175,13 +175,13 @@ def in_scope(config: Config):
 
 def takes_bands(config: Config) -> bool:
     """Whether a model is fed with other bands than 8-bit colours."""
-    return _type_name(test_steps(config)[0]) == BAND_LOADER
+    return _type_name(pipeline_steps(config)[0]) == BAND_LOADER
 
 
 def _built_loader(config: Config):
     """Build the first step of the test pipeline."""
     with in_scope(config):
-        return Compose(test_steps(config)[:1]).transforms[0]
+        return Compose(pipeline_steps(config)[:1]).transforms[0]
 
 
 def _build(config: Config, num_classes: int) -> torch.nn.Module:
@@ -203,7 +203,7 @@ def _test_dataset(config: Config) -> dict:
     return (config.get('test_dataloader') or {}).get('dataset') or {}
 
 
-def test_steps(config: Config) -> list[dict]:
+def pipeline_steps(config: Config) -> list[dict]:
     """Return the test pipeline without the steps that load labels."""
     dataset = next(inner_configs(_test_dataset(config)))
     pipeline = dataset.get('pipeline') or config.get('test_pipeline')

@@ -37,7 +37,7 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
         swaps = bool(kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'))
         check_normalisation(mean, std, swaps)
         super().__init__(mean, std, **kwargs)
-        self._swaps_colours = swaps
+        self.swaps_colours = swaps
 
     @property
     def takes_small_labels(self) -> bool:
@@ -120,7 +120,7 @@ class SegDataPreProcessor(UpstreamSegDataPreProcessor):
     def _stack_images(self, images: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
         """Stack to float32 (N, C, *size), normalised, with ``pad_val`` at the right and below."""
         depth = images[0].shape[0]
-        turned = self._swaps_colours and depth == 3
+        turned = self.swaps_colours and depth == 3
         channels = (2, 1, 0) if turned else range(depth)
         batch = images[0].new_empty((len(images), depth, *size), dtype=torch.float32)
         for image, out in zip(images, batch):
