@@ -188,4 +188,7 @@ def _differences(form: str, expected: np.ndarray, given: np.ndarray) -> dict[str
             f'{form} differs by {largest:.1e}, allowed is {MOST_DIFFERENT:.0e}; times of models '
             'that compute different things mean nothing'
         )
-    return {'probabilities': largest, 'labels': float((expected.argmax(1) != given.argmax(1)).mean())}
+    return {
+        'probabilities': largest,
+        'labels': float((expected.argmax(1) != given.argmax(1)).mean()),
+    }

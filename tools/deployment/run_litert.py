@@ -28,7 +28,9 @@ def main(model: str, picture: str, out: str) -> None:
     interpreter.set_tensor(taken['index'], np.asarray(fitted, np.float32)[None])
     interpreter.invoke()
     maps = np.moveaxis(interpreter.get_tensor(given['index'])[0], 2, 0)
-    maps = np.stack([Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR) for one in maps])
+    maps = np.stack(
+        [Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR) for one in maps]
+    )
     labels = (maps[1] > about['threshold'] if len(maps) == 2 else maps.argmax(0)).astype(np.uint8)
     mask = Image.fromarray(labels)
     mask.putpalette([value for colour in about['palette'] for value in colour])
