@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mmseg_custom.engine.launch import half_precision_inference
 from mmseg_custom.inference.finding import find_model
+from mmseg_custom.inference.onnx_model import is_onnx, open_onnx
 from mmseg_custom.inference.pictures import Source, is_picture, list_pictures
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import (
@@ -51,7 +52,7 @@ class Inferencer:
     Args:
         model: path of a config or its path below ``configs/``, with ``weights``; or a checkpoint
             alone, which carries its config, classes and preprocessing; or the name of published
-            weights.
+            weights; or an ONNX file of ``tools/deployment/export_onnx.py``.
         weights: checkpoint of any known source; None for the last two forms of ``model``.
         device: such as ``cpu`` or ``cuda:1``; default: the first GPU if there is one.
         batch_size: pictures that go through the network at once.
@@ -93,10 +94,14 @@ class Inferencer:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; expected at least 1')
-        config, weights = find_model(model, weights, cfg_options)
-        if half:
-            half_precision_inference(config)
-        self.model = load_model(config, weights, device, show)
+        if is_onnx(model):
+            refused = {'--amp': half, '--tta': tta, '--cfg-options': cfg_options}
+            self.model = open_onnx(model, weights, device, **refused)
+        else:
+            config, weights = find_model(model, weights, cfg_options)
+            if half:
+                half_precision_inference(config)
+            self.model = load_model(config, weights, device, show)
         self.model.measures_confidence = True
         self.batch_size, self.probs, self.regions = batch_size, probs, regions
         self.num_readers = num_readers
@@ -217,7 +222,7 @@ class Inferencer:
             (
                 output.pred_sem_seg.data[0],
                 output.confidence,
-                _probabilities(output.seg_logits.data) if self.probs else None,
+                probabilities(output.seg_logits.data) if self.probs else None,
             )
             for output in outputs
         ]
@@ -228,7 +233,7 @@ class Inferencer:
         total = 0
         for image, sample in forms:
             (output,) = self.model.test_step(dict(inputs=[image], data_samples=[sample]))
-            total = total + _probabilities(output.seg_logits.data)
+            total = total + probabilities(output.seg_logits.data)
         mean = total / len(forms)
         confidence, labels = mean.max(dim=0)
         if self.model.decode_head.out_channels == 1:
@@ -283,7 +288,7 @@ class Inferencer:
         return picture if channel_order == 'rgb' else np.ascontiguousarray(picture[..., ::-1])
 
 
-def _probabilities(logits: Tensor) -> Tensor:
+def probabilities(logits: Tensor) -> Tensor:
     """Softmax over K logits; of one output channel, a probability, both classes: (2, H, W)."""
     if len(logits) == 1:
         return torch.cat([1 - logits, logits]).float()

@@ -109,7 +109,7 @@ def read_image(model: torch.nn.Module, path: str | os.PathLike) -> np.ndarray:
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'picture {path} does not exist')
-    loader = _pipeline(model.cfg)[0]
+    loader = test_steps(model.cfg)[0]
     if _takes_bands(model.cfg):
         return _built_loader(model.cfg)({'img_path': path})['img']
     try:
@@ -155,7 +155,7 @@ def array_pipeline(config: Config, tta: bool = False) -> Compose:
     Raises:
         ValueError: the config has no such pipeline.
     """
-    loader, *rest = _tta_pipeline(config) if tta else _pipeline(config)
+    loader, *rest = _tta_pipeline(config) if tta else test_steps(config)
     from_array = {'type': 'LoadImageFromNDArray', 'to_float32': loader.get('to_float32', False)}
     with in_scope(config):
         return Compose([from_array, *rest])
@@ -167,13 +167,13 @@ def in_scope(config: Config):
 
 
 def _takes_bands(config: Config) -> bool:
-    return _type_name(_pipeline(config)[0]) == BAND_LOADER
+    return _type_name(test_steps(config)[0]) == BAND_LOADER
 
 
 def _built_loader(config: Config):
     """Build the first step of the test pipeline."""
     with in_scope(config):
-        return Compose(_pipeline(config)[:1]).transforms[0]
+        return Compose(test_steps(config)[:1]).transforms[0]
 
 
 def _build(config: Config, num_classes: int) -> torch.nn.Module:
@@ -198,7 +198,7 @@ def _test_dataset(config: Config) -> dict:
     return dataset
 
 
-def _pipeline(config: Config) -> list[dict]:
+def test_steps(config: Config) -> list[dict]:
     """Return the test pipeline without the steps that load labels."""
     pipeline = _test_dataset(config).get('pipeline') or config.get('test_pipeline')
     if not pipeline:

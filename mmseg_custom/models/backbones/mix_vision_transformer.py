@@ -181,7 +181,8 @@ class MixVisionTransformer(UpstreamMixVisionTransformer):
 
     def _check_images(self, x: Tensor) -> None:
         check_images(x, self.layers[0][0].projection.in_channels)
-        if min(x.shape[2:]) < self.min_side:
+        # Not min(), which an export for all sizes could not decide.
+        if any(side < self.min_side for side in x.shape[2:]):
             raise ValueError(
                 f'an image of {x.shape[2]}x{x.shape[3]} pixels is too small for patch_sizes='
                 f'{list(self.patch_sizes)} and sr_ratios={list(self.sr_ratios)}; enlarge or pad it '

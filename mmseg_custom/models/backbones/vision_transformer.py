@@ -140,7 +140,7 @@ class VisionTransformer(UpstreamVisionTransformer):
                 patch.
         """
         patches, grid = self._embed_patches(inputs)
-        cls_tokens = self.cls_token.expand(len(patches), -1, -1)
+        cls_tokens = self.cls_token.expand(patches.shape[0], -1, -1)
         x = self._pos_embeding(torch.cat((cls_tokens, patches), dim=1), grid, self.pos_embed)
         if not self.with_cls_token:
             x = x[:, 1:]
@@ -160,15 +160,13 @@ class VisionTransformer(UpstreamVisionTransformer):
         embed, conv = self.patch_embed, self.patch_embed.projection
         side = self.patch_size
         check_images(image, conv.in_channels)
-        if min(image.shape[2:]) < side:
+        # Not min(), which an export for all sizes could not decide.
+        if any(length < side for length in image.shape[2:]):
             raise ValueError(
                 f'an image of {image.shape[2]}x{image.shape[3]} pixels is smaller than a patch of '
                 f'{side}x{side}; enlarge or pad the image, or set a smaller backbone.patch_size'
             )
-        if embed.adap_padding is not None:
-            image = embed.adap_padding(image)
-        elif conv.padding != (0, 0):
-            image = F.pad(image, (conv.padding[1],) * 2 + (conv.padding[0],) * 2)
+        image = self._pad(image)
         batch, channels, height, width = image.shape
         h, w = height // side, width // side
         # Patches do not overlap, so the convolution is one matrix product over their pixels.
@@ -176,6 +174,38 @@ class VisionTransformer(UpstreamVisionTransformer):
         pixels = pixels.permute(0, 2, 4, 1, 3, 5).reshape(batch, h * w, -1)
         tokens = F.linear(pixels, conv.weight.flatten(1), conv.bias)
         return tokens if embed.norm is None else embed.norm(tokens), (h, w)
+
+    def _pad(self, image: Tensor) -> Tensor:
+        """Pad images (N, C, H, W) as ``patch_pad`` says."""
+        adaptive, (vertical, horizontal) = (
+            self.patch_embed.adap_padding,
+            self.patch_embed.projection.padding,
+        )
+        pads = (horizontal, horizontal, vertical, vertical)
+        if adaptive is not None:
+            side = self.patch_size
+            # Not of negative numbers, which ONNX rounds towards zero.
+            below, right = ((n + side - 1) // side * side - n for n in image.shape[2:])
+            top, left = (below // 2, right // 2) if adaptive.padding == 'same' else (0, 0)
+            pads = (left, right - left, top, below - top)
+        # In an export a size is a symbol, and so is what it lacks to a multiple.
+        needless = all(isinstance(pad, int) and pad == 0 for pad in pads)
+        return image if needless else F.pad(image, pads)
+
+    def _pos_embeding(
+        self, patched_img: Tensor, hw_shape: tuple[int, int], pos_embed: Tensor
+    ) -> Tensor:
+        """Add the position embedding to tokens (N, 1 + h * w, C), as upstream does."""
+        if isinstance(hw_shape[0], int):
+            return super()._pos_embeding(patched_img, hw_shape, pos_embed)
+        # An export for all sizes cannot ask whether there are as many patches as positions.
+        old_grid = [side // self.patch_size for side in self.img_size]
+        resized = self.resize_pos_embed(pos_embed, hw_shape, old_grid, self.interpolate_mode)
+        length, old_length = patched_img.shape[1], pos_embed.shape[1]
+        places = torch.arange(length, device=pos_embed.device).clamp(max=old_length - 1)
+        as_many = torch.full((), length, device=pos_embed.device) == old_length
+        positions = torch.where(as_many, pos_embed[:, places], resized)
+        return self.drop_after_pos(patched_img + positions)
 
     @staticmethod
     def resize_pos_embed(

@@ -76,8 +76,11 @@ class SegformerMLPHead(LevelFusionHead):
         linear = getattr(self, f'linear_c{number + 1}').proj
         num_pixels = level.shape[0] * level.shape[2] * level.shape[3]
         width, constant = self.channels, part @ linear.bias
+        # In an export the size is a symbol, and the product of the weights a constant.
+        known = isinstance(num_pixels, int)
+        in_features = linear.in_features
         # Multiplications of (part @ linear.weight) @ x and of part @ (linear.weight @ x), by width.
-        if linear.in_features * (width + num_pixels) > num_pixels * (linear.in_features + width):
+        if known and in_features * (width + num_pixels) > num_pixels * (in_features + width):
             return lambda pixels: F.linear(F.linear(pixels, linear.weight), part), constant
         weight = part @ linear.weight
         return lambda pixels: F.linear(pixels, weight), constant

@@ -207,11 +207,16 @@ class EncoderDecoder(UpstreamEncoderDecoder):
                 logits = head.predict(features, metas, self.test_cfg)
                 return logits, tuple(logits.shape[2:])
             logits = head(features)
+        return logits, self._size_of_input(metas)
+
+    @staticmethod
+    def _size_of_input(metas: list[dict]) -> tuple[int, int]:
+        """Height and width of what the network saw, from the pictures' meta information."""
         size = metas[0]['img_shape']
         # A torch.Size is a window's, which is never padded; as in the stock predict_by_feat.
         if not isinstance(size, torch.Size):
             size = metas[0].get('pad_shape', size)
-        return logits, tuple(size[:2])
+        return tuple(size[:2])
 
     def _autocast(self, device_type: str):
         name = (self.test_cfg or {}).get('dtype')

@@ -1,0 +1,345 @@
+"""From a trained model to an ONNX file that is right for every size of picture."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+import mmseg_custom
+from mmseg_custom.deployment.onnx_graph import (
+    NETWORK_INPUT,
+    NETWORK_OUTPUT,
+    OPSET,
+    Resize,
+    Surroundings,
+    Windows,
+    surround,
+)
+from mmseg_custom.deployment.parity import (
+    LABEL_AGREEMENT,
+    MAX_DIFFERENCE,
+    ParityReport,
+    compare,
+)
+from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
+from mmseg_custom.inference.inferencer import Inferencer, probabilities
+from mmseg_custom.inference.onnx_model import METADATA_KEY, SUFFIX, TASK, OnnxSegmentor
+from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, test_steps
+from mmseg_custom.messages import import_extra
+from mmseg_custom.writing import check_writable
+
+# What one file of protobuf can hold.
+MAX_BYTES = 2**31
+# Least height and width while tracing, in strides or patches: far from the sizes of maps that torch
+# treats in another way, such as 1. The file takes smaller ones.
+_LEAST_CELLS, _TRACED_CELLS = 3, (5, 7)
+
+
+def export_onnx(
+    model: str | os.PathLike,
+    weights: str | os.PathLike | None,
+    out: str | os.PathLike,
+    *,
+    with_preprocessing: bool = False,
+    data: str | os.PathLike | None = None,
+    num_pictures: int = 20,
+    max_difference: float = MAX_DIFFERENCE,
+    agreement: float = LABEL_AGREEMENT,
+    overwrite: bool = False,
+    cfg_options: list[str] | None = None,
+    show: Callable[[str], None] = print,
+) -> ParityReport:
+    """Export a segmentor and compare the file's predictions with the model's.
+
+    Args:
+        model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
+        weights: as there.
+        out: file to write, ``.onnx``; it is there only if it passes.
+        with_preprocessing: let the file take pictures, uint8 RGB of any size: the test pipeline's
+            resizing and the normalisation go into it.
+        data: folder of pictures to compare on; see
+            :func:`~mmseg_custom.deployment.parity_pictures.find_pictures`.
+        num_pictures: how many of them; 0 takes all.
+        max_difference: as in :meth:`ParityReport.check`.
+        agreement: as there.
+        overwrite: whether ``out`` may exist.
+        cfg_options: overrides of the config.
+        show: gets what there is to read, piece by piece.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        ValueError: model or pipeline cannot be exported; the message names the part.
+        ParityError: the file predicts something else.
+    """
+    onnx = import_extra('onnx', 'deploy', out)
+    import_extra('onnxruntime', 'deploy', out)
+    import_extra('onnxscript', 'deploy', out)
+    out = _checked_out(out, overwrite)
+    inferencer = Inferencer(model, weights, 'cpu', probs=True, cfg_options=cfg_options, show=show)
+    around = surroundings(inferencer.model, with_preprocessing)
+    pictures = find_pictures(inferencer, data, num_pictures)
+    check_writable(out.parent, 'OUT')
+    proto = surround(export_network(inferencer.model), around)
+    metadata = describe(inferencer.model, around)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.checker.check_model(proto)
+    # Not another suffix: a file is known as ONNX by it.
+    partial = out.with_name(f'.{out.stem}.partial{SUFFIX}')
+    try:
+        onnx.save(proto, partial)
+        del proto
+        report = compare_file(inferencer, partial, pictures)
+        show(f'{out} ({os.path.getsize(partial) / 2**20:.1f} MiB), {pictures.where}\n{report}')
+        report.check(max_difference, agreement)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return report
+
+
+def _checked_out(out: str | os.PathLike, overwrite: bool) -> Path:
+    out = Path(out)
+    if out.suffix.lower() != SUFFIX:
+        raise ValueError(f'OUT is {out}; expected a name that ends with {SUFFIX}')
+    if out.exists() and not overwrite:
+        raise FileExistsError(f'{out} exists; choose another name, or give --overwrite')
+    return out
+
+
+class _Network(nn.Module):
+    """From normalised images (N, C, H, W) to the head's logits (N, K, h, w)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.decode_head(self.model.extract_feat(images))
+
+
+def export_network(model: nn.Module):
+    """Trace backbone and head for every batch, height and width.
+
+    Args:
+        model: a segmentor of ours in evaluation mode, on the CPU.
+
+    Returns:
+        An ``onnx.ModelProto`` from ``network_images`` to ``head_logits``.
+
+    Raises:
+        ValueError: its weights do not fit into one file.
+    """
+    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    if size > MAX_BYTES:
+        raise ValueError(f'{size / 2**30:.1f} GiB of weights; an ONNX file holds less than 2 GiB')
+    images, dynamic_shapes = traced_input(model)
+    with torch.no_grad(), _quiet():
+        # Guards on sizes that concern memory layouts only become checks that ONNX leaves out.
+        program = torch.export.export(
+            _Network(model).eval(),
+            (images,),
+            dynamic_shapes=dynamic_shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[NETWORK_INPUT],
+            output_names=[NETWORK_OUTPUT],
+            verbose=False,
+        )
+    return exported.model_proto
+
+
+def traced_input(model: nn.Module) -> tuple[Tensor, dict]:
+    """Images to trace with, (2, C, H, W), and which of their sides are free."""
+    backbone = model.backbone
+    cell = max(32, getattr(backbone, 'patch_size', 0))
+    sides = [number * cell + 7 for number in _TRACED_CELLS]
+    channels = model.cfg.model.backbone.get('in_channels', 3)
+    least = _LEAST_CELLS * cell + 1
+    free = {
+        0: torch.export.Dim('batch', min=2),
+        2: torch.export.Dim('height', min=least, max=2**16),
+        3: torch.export.Dim('width', min=least, max=2**16),
+    }
+    return torch.zeros(2, channels, *sides), {'images': free}
+
+
+def surroundings(model: nn.Module, with_preprocessing: bool) -> Surroundings:
+    """What a file has to do before and after the network, from the model and its config.
+
+    Raises:
+        ValueError: a step of the test pipeline cannot go into a file.
+    """
+    config, head = model.cfg, model.decode_head
+    test_cfg, preprocessor = config.model.get('test_cfg') or {}, model.data_preprocessor
+    windows = None
+    if test_cfg.get('mode') == 'slide':
+        windows = Windows(tuple(test_cfg['crop_size']), tuple(test_cfg['stride']))
+    is_binary = head.out_channels == 1
+    normalises = getattr(preprocessor, '_enable_normalize', False)
+    return Surroundings(
+        in_channels=config.model.backbone.get('in_channels', 3),
+        num_classes=len(model.dataset_meta['classes']),
+        threshold=float(head.threshold) if is_binary else None,
+        align_corners=bool(model.align_corners),
+        windows=windows,
+        preprocessing=with_preprocessing,
+        resize=_resize_of_pipeline(config) if with_preprocessing else None,
+        mean=preprocessor.mean.flatten().tolist() if normalises else None,
+        std=preprocessor.std.flatten().tolist() if normalises else None,
+        takes_bgr=not preprocessor.channel_conversion,
+    )
+
+
+def _resize_of_pipeline(config: Config) -> Resize | None:
+    """The resizing of a test pipeline that loads pictures, resizes them at most, and packs them.
+
+    Raises:
+        ValueError: it does something else.
+    """
+    loader, *steps, _ = [dict(step) for step in test_steps(config)]
+    pads = (config.model.get('data_preprocessor') or {}).get('test_cfg')
+    others = [str(step) for step in steps if step['type'] != 'Resize' or not _is_plain(step)]
+    if loader['type'] != 'LoadImageFromFile':
+        others.insert(0, str(loader))
+    if pads:
+        others.append(f'data_preprocessor.test_cfg={pads}')
+    if others or len(steps) > 1:
+        raise ValueError(
+            'only loading and one bilinear Resize to a scale can go into a file, the test pipeline '
+            f'has {", ".join(others or map(str, steps))}; export without --with-preprocessing'
+        )
+    if not steps:
+        return None
+    return Resize(tuple(steps[0]['scale']), bool(steps[0].get('keep_ratio', False)))
+
+
+def _is_plain(resize: dict) -> bool:
+    known = {'type', 'scale', 'keep_ratio'}
+    defaults = {'backend': 'cv2', 'interpolation': 'bilinear'}
+    return isinstance(resize.get('scale'), list | tuple) and all(
+        key in known or value == defaults.get(key) for key, value in resize.items()
+    )
+
+
+def describe(model: nn.Module, around: Surroundings) -> dict:
+    """The metadata of a file; see :data:`mmseg_custom.inference.onnx_model.METADATA_KEYS`."""
+    config, preprocessor = model.cfg, dict(model.cfg.model.data_preprocessor)
+    pipeline = [dict(step) for step in test_steps(config)]
+    channel_order = 'bands' if around.in_channels != 3 else 'BGR' if around.takes_bgr else 'RGB'
+    if around.preprocessing:
+        pipeline = [pipeline[0], pipeline[-1]]
+        preprocessor = dict(type='SegDataPreProcessor', bgr_to_rgb=True)
+        channel_order = 'RGB'
+    kept = dict(
+        default_scope=config.get('default_scope') or 'mmseg_custom',
+        test_pipeline=pipeline,
+        model=dict(data_preprocessor=preprocessor, test_cfg=config.model.get('test_cfg')),
+    )
+    return dict(
+        task=TASK,
+        kind='multiclass' if around.threshold is None else 'binary',
+        classes=list(model.dataset_meta['classes']),
+        palette=[list(colour) for colour in model.dataset_meta['palette']],
+        threshold=around.threshold,
+        preprocessing='inside' if around.preprocessing else 'outside',
+        channel_order=channel_order,
+        mean=around.mean,
+        std=around.std,
+        resize=_as_dict(_resize_in_words(config)),
+        windows=_as_dict(around.windows),
+        align_corners=around.align_corners,
+        config=Config(kept).pretty_text,
+        versions={'mmseg_custom': mmseg_custom.__version__, 'torch': torch.__version__},
+    )
+
+
+def _resize_in_words(config: Config) -> Resize | None:
+    try:
+        return _resize_of_pipeline(config)
+    except ValueError:
+        return None
+
+
+def _as_dict(value) -> dict | None:
+    return None if value is None else asdict(value)
+
+
+def compare_file(
+    inferencer: Inferencer, path: str | os.PathLike, pictures: ParityPictures
+) -> ParityReport:
+    """Compare the predictions of a file with those of the model.
+
+    Args:
+        inferencer: of the model, with ``probs``.
+        path: of the ONNX file.
+        pictures: to predict.
+
+    Raises:
+        ParityError: an output that the inferencer does not read differs.
+    """
+    candidate = Inferencer(path, device='cpu', probs=True)
+    model, threshold = inferencer.model, candidate.model.metadata['threshold']
+    first = next(iter(pictures))
+    _check_outputs(model, candidate.model, first[0] if isinstance(first, tuple) else first)
+    return compare(
+        lambda picture: inferencer(picture).probs,
+        lambda picture: candidate(picture).probs,
+        pictures,
+        threshold,
+    )
+
+
+@torch.inference_mode()
+def _check_outputs(model: nn.Module, file: OnnxSegmentor, picture: np.ndarray) -> None:
+    """Check on one picture the outputs that an inferencer does not read.
+
+    Raises:
+        ParityError: ``probabilities`` or ``labels`` are not those of the logits.
+    """
+    if file.metadata['preprocessing'] == 'inside':
+        inputs = picture[None]
+        logits = torch.from_numpy(file.run('logits', inputs)[0])
+    else:
+        packed = array_pipeline(model.cfg)({'img': pipeline_input(model, picture)})
+        images = model.data_preprocessor({'inputs': [packed['inputs']]})['inputs']
+        inputs, logits = images.numpy(), model.inference(images, [None])[0]
+    threshold = file.metadata['threshold']
+    # One output channel is told by its probability.
+    wanted = probabilities(logits if threshold is None else logits.sigmoid()).numpy()
+    report = compare(
+        lambda _: wanted, lambda _: file.run('probabilities', inputs)[0], [picture], threshold
+    )
+    report.check()
+    labels = wanted.argmax(axis=0) if threshold is None else wanted[1] > threshold
+    agreement = float((file.run('labels', inputs)[0] == labels).mean())
+    replace(report, label_agreement=agreement).check()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter says of itself off the screen."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
