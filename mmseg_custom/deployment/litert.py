@@ -1,8 +1,8 @@
 """LiteRT (TensorFlow Lite) files and TensorFlow's SavedModel, for pictures of one size.
 
 Converted by Google's litert-torch, which lives in an environment of its own (docs/deployment.md).
-What goes in and comes out is as in :class:`~mmseg_custom.deployment.picture_network.PictureNetwork`,
-with the channels last, as TensorFlow has them: (N, H, W, 3) and (N, H, W, K).
+A file takes and gives what :mod:`mmseg_custom.deployment.picture_network` says, with the channels
+last, as TensorFlow has them: (N, H, W, 3) and (N, H, W, K).
 """
 
 import json

@@ -9,13 +9,21 @@ activations, softmax and norms keep single precision, which costs little time an
 Ranges of activations are the smallest and the largest value on calibration pictures.
 """
 
+import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
+from mmseg_custom.deployment.checked_file import Wanted
+from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
+from mmseg_custom.deployment.parity import ParityReport, compare
+from mmseg_custom.inference.inferencer import Inferencer
+from mmseg_custom.inference.onnx_model import SUFFIX
+from mmseg_custom.inference.pictures import list_pictures
+from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, read_image
 from mmseg_custom.messages import import_extra
 from mmseg_custom.writing import write_atomically
 
@@ -24,8 +32,115 @@ INTEGER_OPERATORS = ('Conv', 'Gemm', 'MatMul')
 EXTRA = 'deploy'
 
 
+def export_variants(
+    source: str | os.PathLike,
+    *,
+    half: str | os.PathLike | None = None,
+    integer: str | os.PathLike | None = None,
+    calibration: str | os.PathLike | None = None,
+    num_calibration: int = 32,
+    excluded: Iterable[str] = (),
+    pictures: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray]] = (),
+    overwrite: bool = False,
+    show: Callable[[str], None] = print,
+) -> dict[str, ParityReport]:
+    """Write smaller files beside an exported one, and say what they lose.
+
+    Args:
+        source: ONNX file of export_onnx.py.
+        half: file to write in half precision; None leaves it out.
+        integer: file to write with 8-bit integers.
+        calibration: folder of pictures like those that the model was trained on, for ``integer``.
+        num_calibration: how many of them, evenly spread.
+        excluded: as in :func:`quantize`.
+        pictures: to compare on, as :func:`~mmseg_custom.deployment.parity.compare` takes them.
+        overwrite: whether the files may exist.
+        show: gets a report for each file.
+
+    Returns:
+        How far each file is from ``source``, by ``'fp16'`` and ``'int8'``; its mIoU difference is
+        the loss.
+
+    Raises:
+        FileExistsError: a file exists.
+        FileNotFoundError: there is no ``source``, or no calibration folder.
+        ParityError: probabilities of a file are not finite.
+        ValueError: ``integer`` has no ``calibration``.
+    """
+    targets = {name: Path(path) for name, path in (('fp16', half), ('int8', integer)) if path}
+    check_variants(targets.values(), integer, calibration, overwrite)
+    reference = Inferencer(source, device='cpu', probs=True)
+    reports = {}
+    for name, target in targets.items():
+        if name == 'fp16':
+            convert_to_half(Path(source), target)
+        else:
+            inputs = calibration_inputs(reference, calibration, num_calibration)
+            quantize(Path(source), target, inputs, excluded)
+        candidate = Inferencer(target, device='cpu', probs=True)
+        reports[name] = compare(
+            lambda picture: reference(picture).probs,
+            lambda picture, candidate=candidate: candidate(picture).probs,
+            pictures,
+            reference.model.metadata['threshold'],
+        )
+        show(f'{target} ({target.stat().st_size / 2**20:.1f} MiB), {name} against fp32')
+        show(str(reports[name]))
+        # What is lost is the user's to judge; not a number is not.
+        reports[name].check(max_difference=1, agreement=0)
+    return reports
+
+
+def check_variants(
+    targets: Iterable[str | os.PathLike],
+    integer: str | os.PathLike | None,
+    calibration: str | os.PathLike | None,
+    overwrite: bool,
+) -> None:
+    """Look early whether smaller files can be written; raises as :func:`export_variants`."""
+    for target in map(Path, targets):
+        Wanted(target, SUFFIX, overwrite=overwrite).check()
+    if integer and not calibration:
+        raise ValueError(
+            f'{integer} needs pictures to measure ranges on; add --calibration FOLDER, such as the '
+            'pictures that the model was trained on'
+        )
+    if calibration and not os.path.isdir(calibration):
+        raise FileNotFoundError(
+            f'--calibration {calibration} does not exist; expected a folder of pictures'
+        )
+
+
+def calibration_inputs(
+    inferencer: Inferencer, folder: str | os.PathLike, count: int
+) -> Iterator[np.ndarray]:
+    """Prepare pictures of a folder as an exported file takes them.
+
+    Args:
+        inferencer: of the file.
+        folder: of pictures.
+        count: how many, evenly spread.
+
+    Yields:
+        float32 (1, C, H, W); of a file with preprocessing inside uint8 (1, H, W, 3).
+    """
+    model = inferencer.model
+    paths = [path for path, _ in list_pictures(folder)]
+    prepare = array_pipeline(model.cfg)
+    for index in range(min(count, len(paths))):
+        picture = read_image(model, paths[index * len(paths) // min(count, len(paths))])
+        if model.metadata['preprocessing'] == 'inside':
+            yield picture[None]
+            continue
+        packed = prepare({'img': pipeline_input(model, picture)})['inputs']
+        yield model.data_preprocessor({'inputs': [packed]})['inputs'].numpy()
+
+
 def convert_to_half(source: Path, target: Path) -> None:
-    """Write a file that computes in half precision; inputs and outputs stay single precision.
+    """Write a file whose network computes in half precision.
+
+    Inputs, outputs and what stands around the network (positions of pixels, class maps) stay as
+    they are.
 
     Args:
         source: ONNX file in single precision.
@@ -34,12 +149,43 @@ def convert_to_half(source: Path, target: Path) -> None:
     Raises:
         FileNotFoundError: there is no ``source``.
         ModuleNotFoundError: onnx or onnxconverter-common is missing.
-        ValueError: ``source`` is not an ONNX file.
+        ValueError: ``source`` is not a file of export_onnx.py.
     """
     model = _load(source)
+    helper = import_extra('onnx', EXTRA, target).helper
     converter = import_extra('onnxconverter_common.float16', EXTRA, target)
-    half = converter.convert_float_to_float16(model, keep_io_types=True)
-    write_atomically(target, half.SerializeToString())
+    nodes = [*model.graph.node]
+    first, last = _network_nodes(nodes, source)
+    used = {name for node in nodes[first:last] for name in node.input}
+    weights, others = [], []
+    for tensor in model.graph.initializer:
+        (weights if tensor.name in used else others).append(tensor)
+    ends = [
+        [helper.make_tensor_value_info(name, 1, [f'{name}_{axis}' for axis in range(4)])]
+        for name in (NETWORK_INPUT, NETWORK_OUTPUT)
+    ]
+    network = helper.make_model(
+        helper.make_graph(nodes[first:last], 'network', *ends, weights),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
+    half = converter.convert_float_to_float16(network, keep_io_types=True).graph
+    for field, values in (
+        ('node', [*nodes[:first], *half.node, *nodes[last:]]),
+        ('initializer', [*others, *half.initializer]),
+        ('value_info', []),
+    ):
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(values)
+    write_atomically(target, model.SerializeToString())
+
+
+def _network_nodes(nodes: list, path: Path) -> tuple[int, int]:
+    """The first node after ``NETWORK_INPUT``, and one past that of ``NETWORK_OUTPUT``."""
+    made = {name: number for number, node in enumerate(nodes) for name in node.output}
+    if not {NETWORK_INPUT, NETWORK_OUTPUT} <= made.keys():
+        raise ValueError(f'{path} is not a file of export_onnx.py; export the model again')
+    return made[NETWORK_INPUT] + 1, made[NETWORK_OUTPUT] + 1
 
 
 def quantize(
@@ -66,7 +212,11 @@ def quantize(
     """
     model = _load(source)
     quantization = import_extra('onnxruntime.quantization', EXTRA, target)
-    reader = _Reader(model.graph.input[0].name, inputs)
+    inputs = iter(inputs)
+    first = next(inputs, None)
+    if first is None:
+        raise ValueError('no picture to calibrate with; name a folder that has some')
+    reader = _Reader(model.graph.input[0].name, chain([first], inputs))
     with tempfile.TemporaryDirectory() as folder:
         prepared, written = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         _prepare(source, prepared)
@@ -81,13 +231,10 @@ def quantize(
             nodes_to_exclude=[*excluded],
             extra_options=dict(
                 MatMulConstBOnly=True,
-                CalibMaxIntermediateOutputs=1,
                 # A result is rescaled to single precision at once, not rounded to 8 bits.
                 OpTypesToExcludeOutputQuantization=list(INTEGER_OPERATORS),
             ),
         )
-        if not reader.count:
-            raise ValueError('no picture to calibrate with; name a folder that has some')
         quantized = _load(written)
     del quantized.metadata_props[:]
     quantized.metadata_props.extend(model.metadata_props)
@@ -106,17 +253,13 @@ def _prepare(source: Path, target: Path) -> None:
 class _Reader:
     """What onnxruntime's calibration asks for the next input; see its ``CalibrationDataReader``."""
 
-    def __init__(self, name: str, inputs: Iterable[np.ndarray]) -> None:
-        self.count = 0
-        self._name, self._inputs = name, iter(inputs)
+    def __init__(self, name: str, inputs: Iterator[np.ndarray]) -> None:
+        self._name, self._inputs = name, inputs
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """The next input by name; None after the last."""
         found = next(self._inputs, None)
-        if found is None:
-            return None
-        self.count += 1
-        return {self._name: found}
+        return None if found is None else {self._name: found}
 
 
 def _load(path: Path):

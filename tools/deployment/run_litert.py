@@ -1,6 +1,6 @@
 """Predict a picture with a LiteRT file: ``python run_litert.py MODEL.tflite PICTURE OUT.png``.
 
-It stands alone: copy it. ``pip install ai-edge-litert numpy pillow``, or ``tensorflow`` for the first.
+It stands alone: copy it. It needs ``pip install ai-edge-litert numpy pillow``.
 """
 
 import json
@@ -8,12 +8,8 @@ import sys
 import zipfile
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
-
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ModuleNotFoundError:
-    from tensorflow.lite import Interpreter
 
 
 def main(model: str, picture: str, out: str) -> None:
@@ -27,11 +23,12 @@ def main(model: str, picture: str, out: str) -> None:
     fitted = image.resize(taken['shape'][2:0:-1].tolist(), Image.Resampling.BILINEAR)
     interpreter.set_tensor(taken['index'], np.asarray(fitted, np.float32)[None])
     interpreter.invoke()
-    maps = np.moveaxis(interpreter.get_tensor(given['index'])[0], 2, 0)
-    maps = np.stack(
-        [Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR) for one in maps]
-    )
-    labels = (maps[1] > about['threshold'] if len(maps) == 2 else maps.argmax(0)).astype(np.uint8)
+    logits = interpreter.get_tensor(given['index'])[0]
+    if about['threshold'] is not None:
+        logits[..., 1] -= np.log(about['threshold'] / (1 - about['threshold']))
+    planes = [Image.fromarray(logits[..., k].copy()) for k in range(logits.shape[2])]
+    maps = [plane.resize(image.size, Image.Resampling.BILINEAR) for plane in planes]
+    labels = np.stack(maps).argmax(0).astype(np.uint8)
     mask = Image.fromarray(labels)
     mask.putpalette([value for colour in about['palette'] for value in colour])
     mask.save(out)
