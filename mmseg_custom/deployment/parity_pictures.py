@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mmseg_custom.datasets.dataset_yaml import YAML_NAME
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.pictures import list_pictures
@@ -95,6 +97,9 @@ def _validation_data(inferencer: Inferencer, folder) -> tuple[BaseDataset | None
         dataset = dataset.dataset
     if folder is not None:
         dataset.data_root = str(folder)
+        if not Path(folder, YAML_NAME).is_file():
+            names = {'classes': inferencer.classes}
+            dataset.metainfo = {**names, **(dataset.get('metainfo') or {})}
     try:
         fit_class_count(config, 'val_dataloader')
         with in_scope(config):
