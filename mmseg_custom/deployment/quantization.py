@@ -11,7 +11,8 @@ Ranges of activations are the smallest and the largest value on calibration pict
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
 from mmseg_custom.deployment.parity import ParityReport, compare
+from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.onnx_model import SUFFIX
 from mmseg_custom.inference.pictures import list_pictures
@@ -32,83 +34,104 @@ INTEGER_OPERATORS = ('Conv', 'Gemm', 'MatMul')
 EXTRA = 'deploy'
 
 
-def export_variants(
-    source: str | os.PathLike,
-    *,
-    half: str | os.PathLike | None = None,
-    integer: str | os.PathLike | None = None,
-    calibration: str | os.PathLike | None = None,
-    num_calibration: int = 32,
-    excluded: Iterable[str] = (),
-    pictures: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray]] = (),
-    overwrite: bool = False,
-    show: Callable[[str], None] = print,
-) -> dict[str, ParityReport]:
-    """Write smaller files beside an exported one, and say what they lose.
+@dataclass(frozen=True)
+class Variants:
+    """Which smaller files to write beside an exported one.
 
-    Args:
-        source: ONNX file of export_onnx.py.
-        half: file to write in half precision; None leaves it out.
-        integer: file to write with 8-bit integers.
+    Attributes:
+        half: ONNX file in half precision; None leaves it out.
+        integer: ONNX file with 8-bit integers; None leaves it out.
         calibration: folder of pictures like those that the model was trained on, for ``integer``.
-        num_calibration: how many of them, evenly spread.
-        excluded: as in :func:`quantize`.
-        pictures: to compare on, as :func:`~mmseg_custom.deployment.parity.compare` takes them.
+        excluded: parts of names of nodes that keep single precision in ``integer``.
         overwrite: whether the files may exist.
-        show: gets a report for each file.
-
-    Returns:
-        How far each file is from ``source``, by ``'fp16'`` and ``'int8'``; its mIoU difference is
-        the loss.
-
-    Raises:
-        FileExistsError: a file exists.
-        FileNotFoundError: there is no ``source``, or no calibration folder.
-        ParityError: probabilities of a file are not finite.
-        ValueError: ``integer`` has no ``calibration``.
+        num_calibration: how many pictures of ``calibration``, evenly spread.
     """
-    targets = {name: Path(path) for name, path in (('fp16', half), ('int8', integer)) if path}
-    check_variants(targets.values(), integer, calibration, overwrite)
-    reference = Inferencer(source, device='cpu', probs=True)
-    reports = {}
-    for name, target in targets.items():
-        if name == 'fp16':
-            convert_to_half(Path(source), target)
-        else:
-            inputs = calibration_inputs(reference, calibration, num_calibration)
-            quantize(Path(source), target, inputs, excluded)
-        candidate = Inferencer(target, device='cpu', probs=True)
-        reports[name] = compare(
-            lambda picture: reference(picture).probs,
-            lambda picture, candidate=candidate: candidate(picture).probs,
-            pictures,
-            reference.model.metadata['threshold'],
-        )
-        show(f'{target} ({target.stat().st_size / 2**20:.1f} MiB), {name} against fp32')
-        show(str(reports[name]))
-        # What is lost is the user's to judge; not a number is not.
-        reports[name].check(max_difference=1, agreement=0)
-    return reports
+
+    half: str | os.PathLike | None = None
+    integer: str | os.PathLike | None = None
+    calibration: str | os.PathLike | None = None
+    excluded: Sequence[str] = ()
+    overwrite: bool = False
+    num_calibration: int = 32
+
+    def check(self) -> None:
+        """Look before the work whether they can be written.
+
+        Raises:
+            FileExistsError: a file exists.
+            FileNotFoundError: there is no such calibration folder.
+            ValueError: ``integer`` has no ``calibration``, or a name does not end with ``.onnx``.
+        """
+        for target in (self.half, self.integer):
+            if target is not None:
+                Wanted(Path(target), SUFFIX, overwrite=self.overwrite).check()
+        if self.integer and not self.calibration:
+            raise ValueError(
+                f'{self.integer} needs pictures to measure ranges on; add --calibration FOLDER, '
+                'such as the pictures that the model was trained on'
+            )
+        if self.calibration and not os.path.isdir(self.calibration):
+            raise FileNotFoundError(
+                f'--calibration {self.calibration} does not exist; expected a folder of pictures'
+            )
+
+    def export(
+        self,
+        source: str | os.PathLike,
+        pictures: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray]],
+        show: Callable[[str], None] = print,
+    ) -> dict[str, ParityReport]:
+        """Write them, and say what they lose.
+
+        Args:
+            source: ONNX file of export_onnx.py.
+            pictures: to compare on, as :func:`~mmseg_custom.deployment.parity.compare` takes them.
+            show: gets a report for each file.
+
+        Returns:
+            How far each file is from ``source``, by ``'fp16'`` and ``'int8'``; its mIoU difference
+            is the loss.
+
+        Raises:
+            ParityError: probabilities of a file are not finite.
+        """
+        self.check()
+        reference, reports = Inferencer(source, device='cpu', probs=True), {}
+        for name, target in (('fp16', self.half), ('int8', self.integer)):
+            if target is None:
+                continue
+            if name == 'fp16':
+                convert_to_half(Path(source), Path(target))
+            else:
+                inputs = calibration_inputs(reference, self.calibration, self.num_calibration)
+                quantize(Path(source), Path(target), inputs, self.excluded)
+            reports[name] = _loss(reference, Inferencer(target, device='cpu', probs=True), pictures)
+            show(f'{target} ({os.path.getsize(target) / 2**20:.1f} MiB), {name} against fp32')
+            show(str(reports[name]))
+            # What is lost is the user's to judge; not a number is not.
+            reports[name].check(max_difference=1, agreement=0)
+        return reports
 
 
-def check_variants(
-    targets: Iterable[str | os.PathLike],
-    integer: str | os.PathLike | None,
-    calibration: str | os.PathLike | None,
-    overwrite: bool,
-) -> None:
-    """Look early whether smaller files can be written; raises as :func:`export_variants`."""
-    for target in map(Path, targets):
-        Wanted(target, SUFFIX, overwrite=overwrite).check()
-    if integer and not calibration:
-        raise ValueError(
-            f'{integer} needs pictures to measure ranges on; add --calibration FOLDER, such as the '
-            'pictures that the model was trained on'
-        )
-    if calibration and not os.path.isdir(calibration):
-        raise FileNotFoundError(
-            f'--calibration {calibration} does not exist; expected a folder of pictures'
-        )
+def _loss(reference: Inferencer, candidate: Inferencer, pictures) -> ParityReport:
+    return compare(
+        lambda picture: reference(picture).probs,
+        lambda picture: candidate(picture).probs,
+        pictures,
+        reference.model.metadata['threshold'],
+    )
+
+
+def labelled_pictures(
+    model: str | os.PathLike,
+    weights: str | os.PathLike | None,
+    cfg_options: list[str] | None,
+    data: str | os.PathLike | None,
+    num_pictures: int,
+) -> ParityPictures:
+    """The pictures that the exported file was compared on, for what is made of it."""
+    inferencer = Inferencer(model, weights, 'cpu', cfg_options=cfg_options)
+    return find_pictures(inferencer, data, num_pictures)
 
 
 def calibration_inputs(
@@ -192,7 +215,7 @@ def quantize(
     source: Path,
     target: Path,
     inputs: Iterable[np.ndarray],
-    excluded: Iterable[str] = (),
+    excluded: Sequence[str] = (),
 ) -> None:
     """Write a file whose convolutions and linear layers multiply 8-bit integers.
 
@@ -203,7 +226,7 @@ def quantize(
         target: ONNX file to write, with the metadata of ``source``.
         inputs: of the file, float32 (1, C, H, W) of any sizes, from pictures like those it will
             see; held one at a time.
-        excluded: names of nodes that keep single precision.
+        excluded: parts of names of nodes that keep single precision.
 
     Raises:
         FileNotFoundError: there is no ``source``.
@@ -228,7 +251,7 @@ def quantize(
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=[*excluded],
+            nodes_to_exclude=_nodes_named(prepared, excluded),
             extra_options=dict(
                 MatMulConstBOnly=True,
                 # A result is rescaled to single precision at once, not rounded to 8 bits.
@@ -248,6 +271,19 @@ def _prepare(source: Path, target: Path) -> None:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     runtime.InferenceSession(str(source), options, providers=['CPUExecutionProvider'])
+
+
+def _nodes_named(path: Path, parts: Sequence[str]) -> list[str]:
+    """Names of a file's nodes that contain one of ``parts``.
+
+    Raises:
+        ValueError: one is in no name.
+    """
+    names = [node.name for node in _load(path).graph.node]
+    for part in parts:
+        if not any(part in name for name in names):
+            raise ValueError(f'--exclude {part}: no node has it in its name, such as {names[-1]}')
+    return [name for name in names if any(part in name for part in parts)]
 
 
 class _Reader:
