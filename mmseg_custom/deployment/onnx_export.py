@@ -240,8 +240,12 @@ def describe(model: nn.Module, around: Surroundings) -> dict:
     config, preprocessor = model.cfg, dict(model.cfg.model.data_preprocessor)
     pipeline = [dict(step) for step in test_steps(config)]
     channel_order = 'bands' if around.in_channels != 3 else 'BGR' if around.takes_bgr else 'RGB'
+    try:
+        resize, where = _resize_of_pipeline(config), 'outside'
+    except ValueError:
+        resize, where = None, 'other'
     if around.preprocessing:
-        pipeline = [pipeline[0], pipeline[-1]]
+        where, pipeline = 'inside', [pipeline[0], pipeline[-1]]
         preprocessor = dict(type='SegDataPreProcessor', bgr_to_rgb=True)
         channel_order = 'RGB'
     kept = dict(
@@ -255,23 +259,16 @@ def describe(model: nn.Module, around: Surroundings) -> dict:
         classes=list(model.dataset_meta['classes']),
         palette=[list(colour) for colour in model.dataset_meta['palette']],
         threshold=around.threshold,
-        preprocessing='inside' if around.preprocessing else 'outside',
+        preprocessing=where,
         channel_order=channel_order,
         mean=around.mean,
         std=around.std,
-        resize=_as_dict(_resize_in_words(config)),
+        resize=_as_dict(resize),
         windows=_as_dict(around.windows),
         align_corners=around.align_corners,
         config=Config(kept).pretty_text,
         versions={'mmseg_custom': mmseg_custom.__version__, 'torch': torch.__version__},
     )
-
-
-def _resize_in_words(config: Config) -> Resize | None:
-    try:
-        return _resize_of_pipeline(config)
-    except ValueError:
-        return None
 
 
 def _as_dict(value) -> dict | None:
@@ -310,7 +307,7 @@ def _check_outputs(model: nn.Module, file: OnnxSegmentor, picture: np.ndarray) -
     Raises:
         ParityError: ``probabilities`` or ``labels`` are not those of the logits.
     """
-    if file.metadata['preprocessing'] == 'inside':
+    if file.takes_pictures:
         inputs = picture[None]
         logits = torch.from_numpy(file.run('logits', inputs)[0])
     else:

@@ -31,7 +31,8 @@ METADATA_KEYS = {
     'classes': 'names',
     'palette': '[red, green, blue] of each class, 0..255',
     'threshold': 'of a binary model, 0..1, else null',
-    'preprocessing': "'inside' (the file takes pictures) or 'outside'",
+    'preprocessing': "'inside' (the file takes pictures), 'outside' (resize, mean and std say all "
+    "of it), or 'other' (only config does)",
     'channel_order': "of the input: 'RGB', 'BGR', or 'bands'",
     'mean': 'one per channel, or null',
     'std': 'one per channel, or null',
@@ -89,6 +90,11 @@ class OnnxSegmentor(EncoderDecoder):
         self.test_cfg = config.model.get('test_cfg') or {}
         self.eval()
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether preprocessing is inside the file."""
+        return self.metadata['preprocessing'] == 'inside'
+
     def run(self, output: str, inputs: np.ndarray) -> np.ndarray:
         """Compute one output of the file.
 
@@ -119,7 +125,7 @@ class OnnxSegmentor(EncoderDecoder):
         A file with preprocessing inside gets pictures, float RGB 0..255 of shape (N, 3, H, W), and
         gives logits of their size.
         """
-        if self.metadata['preprocessing'] == 'outside':
+        if not self.takes_pictures:
             return super().logit_maps(inputs, metas)
         if self.metadata['resize'] and None in metas:
             raise ValueError(
