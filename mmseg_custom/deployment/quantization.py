@@ -270,7 +270,12 @@ def _prepare(source: Path, target: Path) -> None:
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
     runtime.InferenceSession(str(source), options, providers=['CPUExecutionProvider'])
+    prepared = _load(target)
+    # Otherwise onnxruntime asks for its own preparation, which fails on sizes that are free.
+    import_extra('onnxruntime.quantization.quant_utils', EXTRA).add_pre_process_metadata(prepared)
+    target.write_bytes(prepared.SerializeToString())
 
 
 def _nodes_named(path: Path, parts: Sequence[str]) -> list[str]:
