@@ -8,10 +8,13 @@ ONEDL_VENV ?= .venv-onedl
 ONEDL_BIN := $(ONEDL_VENV)/bin
 ONEDL_STAMP := $(ONEDL_VENV)/.installed
 ONEDL_DEPENDENCIES := $(ONEDL_VENV)/.dependencies
+LITERT_VENV ?= .venv-litert
+LITERT_BIN := $(LITERT_VENV)/bin
+LITERT_STAMP := $(LITERT_VENV)/.installed
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c requirements/tested.txt
 TORCH := "torch==$(shell sed -n 's/^torch==//p' requirements/tested.txt)"
 
-.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl onedl-dependencies drill lint clean browser
+.PHONY: install quickstart quickstart-segmenter test test-slow test-onedl onedl-dependencies litert test-litert drill lint clean browser
 
 install: $(STAMP)
 
@@ -33,6 +36,15 @@ $(ONEDL_STAMP): $(ONEDL_DEPENDENCIES)
 	touch $@
 
 onedl-dependencies: $(ONEDL_DEPENDENCIES)
+
+# LiteRT's converter wants an older typing_extensions than other extras allow.
+$(LITERT_STAMP): setup.py requirements/litert.txt
+	$(PYTHON) -m venv $(LITERT_VENV)
+	$(LITERT_BIN)/pip install --quiet --disable-pip-version-check -c requirements/litert.txt $(TORCH)
+	$(LITERT_BIN)/pip install --quiet --disable-pip-version-check -c requirements/litert.txt -e ".[lite,litert,deploy]" pytest pytest-timeout
+	touch $@
+
+litert: $(LITERT_STAMP)
 
 quickstart: $(STAMP)
 	$(BIN)/python tools/quickstart.py
@@ -63,9 +75,12 @@ test-onedl: $(ONEDL_STAMP)
 	$(ONEDL_BIN)/python -m mmseg_custom.doctor
 	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 -m "provider and not slow and not gpu"
 
+test-litert: $(LITERT_STAMP)
+	OMP_NUM_THREADS=1 $(LITERT_BIN)/pytest -q -m "not gpu" --timeout=1800 tests/deployment/test_litert.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) $(ONEDL_VENV) build *.egg-info
+	rm -rf $(VENV) $(ONEDL_VENV) $(LITERT_VENV) build *.egg-info

@@ -23,6 +23,8 @@ EXTRAS = {
     'deploy': ['onnx', 'onnxconverter-common', 'onnxruntime', 'onnxscript'],
     # Prediction on many machines.
     'ray': ['ray[data]'],
+    # TensorFlow's files; in an environment of its own (requirements/litert.txt says why).
+    'litert': ['litert-torch==0.10.0', 'tensorflow-cpu==2.21.0'],
     # What the benchmark compares with, besides mmseg.
     'peers': ['transformers'],
     'test': [

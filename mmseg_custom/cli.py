@@ -82,6 +82,20 @@ def convert(
     print(describe_conversion(weights, args.dst))
 
 
+def add_export_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add model, checkpoint and ``out``, and how predictions are compared."""
+    add = parser.add_argument
+    add('model', help='a config, a checkpoint that carries its config, or a published name')
+    add('weights', nargs='?', metavar='CHECKPOINT', help='for a config')
+    add('out', metavar=out)
+    add('--data', help="pictures to compare on; default: the config's validation data")
+    add('--num-pictures', type=int, default=20, help='of these; 0: all; default %(default)s')
+    add('--max-difference', type=float, default=1e-3, help='of probabilities; default %(default)s')
+    add('--agreement', type=float, default=0.999, help='of labels, 0..1; default %(default)s')
+    add('--overwrite', action='store_true', help='replace a file that exists')
+    add_common_arguments(parser)
+
+
 def add_conversion_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--workers``, ``--overwrite`` and ``--traceback``."""
     parser.add_argument('--workers', '--nproc', type=int, help='processes; by default one per core')

@@ -35,8 +35,12 @@ OWN_MODULES = {
     'data': 'data',
     'video': 'video',
     'serve': 'serving',
+    'deploy': 'deploy',
 }
 TASKS = (*DEFAULT_BATCH, *OWN_MODULES)
+# Of the task `deploy`; LiteRT's converter lives in an environment of its own.
+DEFAULT_FORMATS = ('onnx', 'onnx-fp16', 'onnx-int8', 'pt2')
+FORMATS = (*DEFAULT_FORMATS, 'litert')
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Largest difference of the contenders' results at which they still count as the same, in fp32.
 TOLERANCE = 1e-3
@@ -50,7 +54,7 @@ class Options:
         task: one of ``TASKS``.
         models: names, see :mod:`mmseg_custom.benchmark.named_models`; for the task ``data`` those
             of data sets, by default all.
-        against: some of ``PEERS``.
+        against: some of ``PEERS``, for the task ``deploy`` of ``FORMATS``.
         device: ``cpu`` or ``cuda``.
         dtype: a key of ``DTYPES``: that of autocast.
         compile: which side is compiled: ``none``, ``ours`` or ``both``.
@@ -187,7 +191,7 @@ def check_options(options: Options) -> None:
     """Raise ``ValueError`` for options that do not fit together."""
     for what, given, known in (
         ('--task', (options.task,), TASKS),
-        ('--against', options.against, PEERS),
+        ('--against', options.against, FORMATS if options.task == 'deploy' else PEERS),
         ('--dtype', (options.dtype,), DTYPES),
     ):
         wrong = [name for name in given if name not in known]
@@ -199,7 +203,7 @@ def check_options(options: Options) -> None:
         raise ValueError('--task loss starts from given logits: leave out --compile')
     for name in options.models if options.task != 'data' else ():
         model_config(name)
-        if not _peers(options, name):
+        if options.task != 'deploy' and not _peers(options, name):
             raise ValueError(
                 f'{name} has no counterpart in {", ".join(options.against)} for --task '
                 f'{options.task}; hf and smp have SegFormer for infer and train, mmseg has all '

@@ -138,13 +138,24 @@ def serve_network(
     step = make_contender(task, network, make_batch(batch, size, device), dtype).step
     if compiled:
         network.compile()
+    answer(connection, step, kept)
+
+
+def answer(connection: Connection, step: Callable[[], object], keeps_memory: bool) -> None:
+    """Take steps and say what the process needs, until the other end is closed.
+
+    Args:
+        connection: to the process that measures.
+        step: what is measured.
+        keeps_memory: whether this process keeps freed memory.
+    """
     try:
         while True:
             if connection.recv() == 'step':
                 step()
                 connection.send(None)
             else:
-                connection.send(WorkerState(kept, peak_resident_bytes()))
+                connection.send(WorkerState(keeps_memory, peak_resident_bytes()))
     except (EOFError, BrokenPipeError):
         return
 

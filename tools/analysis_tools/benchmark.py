@@ -16,10 +16,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--task',
         default='infer',
-        help='infer, predict, slide, train, loss, eval, hooks, data, video, serve',
+        help='infer, predict, slide, train, loss, eval, hooks, data, video, serve, deploy',
     )
     parser.add_argument('--models', type=_names, help='with commas; for data ade20k,cityscapes,...')
-    parser.add_argument('--against', type=_names, default=('mmseg',), help='mmseg,hf,smp')
+    parser.add_argument('--against', type=_names, help='mmseg,hf,smp; for deploy formats')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
     parser.add_argument('--dtype', default='fp32', help='fp32, bf16 or fp16, by autocast')
     parser.add_argument(
@@ -60,10 +60,12 @@ def main(argv: list[str] | None = None) -> None:
     json_file = arguments.pop('json')
     arguments.pop('traceback')
     from mmseg_custom.benchmark.report import as_json, print_report
-    from mmseg_custom.benchmark.run import Options, run
+    from mmseg_custom.benchmark.run import DEFAULT_FORMATS, Options, run
 
     if arguments['models'] is None:
         arguments['models'] = () if arguments['task'] == 'data' else ('segformer_b0',)
+    if arguments['against'] is None:
+        arguments['against'] = DEFAULT_FORMATS if arguments['task'] == 'deploy' else ('mmseg',)
     options = Options(**arguments)
     ceilings, results = run(options, report=lambda text: print(text, flush=True))
     print_report(options, ceilings, results)

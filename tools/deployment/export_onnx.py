@@ -5,7 +5,6 @@ for a mistake in the call.
 """
 
 import argparse
-import sys
 
 from mmseg_custom import cli
 
@@ -16,27 +15,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description='Write a segmentor as an ONNX file for every size of picture, and compare the '
         'predictions of both.'
     )
+    cli.add_export_arguments(parser, 'OUT.onnx')
     add = parser.add_argument
-    add('model', help='a config, a checkpoint that carries its config, or a published name')
-    add('weights', nargs='?', metavar='CHECKPOINT', help='for a config')
-    add('out', metavar='OUT.onnx')
     add('--with-preprocessing', action='store_true', help='the file takes uint8 RGB pictures')
-    add('--data', help="pictures to compare on; default: the config's validation data")
-    add('--num-pictures', type=int, default=20, help='of these; 0: all; default %(default)s')
-    add('--max-difference', type=float, default=1e-3, help='of probabilities; default %(default)s')
-    add('--agreement', type=float, default=0.999, help='of labels, 0..1; default %(default)s')
-    add('--overwrite', action='store_true', help='replace OUT.onnx if it exists')
-    cli.add_common_arguments(parser)
+    add('--fp16', metavar='FILE', help='also write a file in half precision')
+    add('--int8', metavar='FILE', help='also write one of 8-bit integers; needs --calibration')
+    add('--calibration', metavar='FOLDER', help='of training pictures, to measure ranges on')
+    add('--exclude', nargs='+', default=[], metavar='TEXT', help='int8: keep nodes of these names')
     return parser.parse_intermixed_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Export as the command line says."""
     args = parse_arguments(argv)
+    from mmseg_custom.deployment.checked_file import exit_if_different
     from mmseg_custom.deployment.onnx_export import export_onnx
-    from mmseg_custom.deployment.parity import ParityError
+    from mmseg_custom.deployment.quantization import Variants, labelled_pictures
 
-    try:
+    variants = Variants(args.fp16, args.int8, args.calibration, args.exclude, args.overwrite)
+    variants.check()
+    with exit_if_different():
         export_onnx(
             args.model,
             args.weights,
@@ -49,9 +47,10 @@ def main(argv: list[str] | None = None) -> None:
             overwrite=args.overwrite,
             cfg_options=args.cfg_options,
         )
-    except ParityError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(1)
+        if args.fp16 or args.int8:
+            given = args.model, args.weights, args.cfg_options
+            pictures = labelled_pictures(*given, args.data, args.num_pictures)
+            variants.export(args.out, pictures)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,43 @@
+"""Export a model for TensorFlow: ``export_litert.py MODEL [CHECKPOINT] OUT.tflite --size 512``.
+
+A name without suffix becomes a SavedModel. Exit status: 0; 1 when the file does not predict what
+the model does, which is then not written; 2 for a mistake in the call.
+"""
+
+import argparse
+
+from mmseg_custom import cli
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Export as the command line says."""
+    parser = argparse.ArgumentParser(description='Write a LiteRT file, and compare it.')
+    cli.add_export_arguments(parser, 'OUT.tflite')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        default=[512],
+        metavar='PIXELS',
+        help='of the pictures that it takes: side, or height and width; default 512',
+    )
+    args = parser.parse_intermixed_args(argv)
+    if len(args.size) > 2 or min(args.size) < 1:
+        raise ValueError(f'--size {args.size}: expected a side, or height and width, in pixels')
+    from mmseg_custom.deployment.checked_file import exit_if_different, wanted_file
+    from mmseg_custom.deployment.litert import SUFFIX, export_litert
+
+    with exit_if_different():
+        export_litert(
+            args.model,
+            args.weights,
+            wanted_file(args, SUFFIX if '.' in args.out else ''),
+            (args.size[0], args.size[-1]),
+            data=args.data,
+            num_pictures=args.num_pictures,
+            cfg_options=args.cfg_options,
+        )
+
+
+if __name__ == '__main__':
+    cli.run(main)
