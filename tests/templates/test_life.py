@@ -89,7 +89,7 @@ def test_train_watch_predict_evaluate_hand_on(app, tmp_path):
     assert model.train() == 'run-1'
     assert model.wait(SECONDS, lambda line: seen.append(line), poll=0.05).status == TRAINED
     text = ' '.join(seen)
-    assert text.index(QUEUED) < text.index(TRAINING) < text.index('min left') < text.index(TRAINED)
+    assert text.index(TRAINING) < text.index('min left') < text.index(TRAINED)
     assert [r['step'] for r in model.history() if r['mode'] == 'train'] == [*range(1, 17)]
     picture = model.pictures('val', 1)[0]
     (prediction,) = model.predict(picture, tmp_path / 'out')
