@@ -96,7 +96,8 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, service: Service, token: str | None) -> None:
-    def check_token(
+    # A function that is not async would get a thread for each request.
+    async def check_token(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:
         if token is not None and not _same(given.credentials if given else '', token):

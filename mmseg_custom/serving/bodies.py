@@ -13,8 +13,8 @@ from mmseg_custom.serving.limits import Limits, RefusedError, too_many_bytes
 FORM = 'multipart/form-data'
 # A form is parsed by Python code: after so many bytes the time is looked at.
 PIECE = 64 * 2**10
-# How long a client that is refused may go on sending before the connection is closed.
-LINGER_SECONDS = 2.0
+# How long, and how much, a client that is refused may go on sending.
+LINGER_SECONDS, LINGER_BYTES = 2.0, 32 * 2**20
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
@@ -137,10 +137,11 @@ class WholeAnswers:
                 await send({'type': 'http.response.body'})
 
         async def drain() -> None:
+            left = LINGER_BYTES
             try:
                 async with asyncio.timeout(LINGER_SECONDS):
-                    while not read_all:
-                        await counting_receive()
+                    while not read_all and left > 0:
+                        left -= len((await counting_receive()).get('body', b''))
             except TimeoutError:
                 return
 
