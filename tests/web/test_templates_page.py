@@ -120,9 +120,9 @@ def test_from_the_choice_to_a_prediction(visit, url, data, root):
     page.locator('.region', has_text=pattern).wait_for()
 
 
-def test_each_template_has_its_fields_with_their_bounds(visit, url):
+def test_each_template_has_its_fields_with_their_bounds(visit, url, root):
     page = visit(url, PHONE)
-    app = App()
+    app = App(root=root)
     for template in app.templates():
         field = page.get_by_label('Template')
         field.click()
@@ -131,7 +131,7 @@ def test_each_template_has_its_fields_with_their_bounds(visit, url):
         for name, facts in schema.items():
             part = page.get_by_label(name).locator('visible=true').first
             part.wait_for()
-            if facts['type'] == 'integer' and 'step' in facts and facts['maximum'] < 1000:
+            if facts.get('type') == 'integer' and 'step' in facts and facts['maximum'] < 1000:
                 slider = page.get_by_label(f'range slider for {name}').locator('visible=true')
                 bounds = [slider.get_attribute(key) for key in ('min', 'max', 'step')]
                 known = [facts[key] for key in ('minimum', 'maximum', 'step')]
