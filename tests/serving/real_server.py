@@ -12,7 +12,7 @@ from PIL import Image
 from mmseg_custom.serving.limits import Limits
 
 SMALL = Limits(
-    max_bytes=10**6, max_pixels=20_000, max_requests=8, read_seconds=1.0, max_seconds=20.0
+    max_bytes=10**6, max_pixels=20_000, max_requests=8, read_seconds=1.5, max_seconds=20.0
 )
 
 
