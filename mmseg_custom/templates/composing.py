@@ -101,37 +101,49 @@ def _bases(fields: TemplateFields, has_bands: bool) -> str:
     return format_config({'_base_': [str(folder / f'{name}.py') for name in names]})
 
 
+def _crop(fields: TemplateFields) -> tuple[int, int]:
+    """(height, width) of training crops; the params give the width first."""
+    return fields.image_size[-1], fields.image_size[0]
+
+
 def _data_lines(fields: TemplateFields, base: Config, root: Path, chosen: Selection) -> str:
-    width, height = fields.image_size[0], fields.image_size[-1]
+    """Pipelines at the size, and the loaders of the folder."""
+    height, width = crop_size = _crop(fields)
     exact = len(fields.image_size) == 2
     size = dict(scale=(width, height) if exact else (ANY_LENGTH, width), keep_ratio=not exact)
-    lines = ['\n# Data\n', format_config(dict(data_root=str(root), crop_size=(height, width)))]
+    lines = ['\n# Data\n', format_config(dict(data_root=str(root), crop_size=crop_size))]
+    loaders: dict[str, Any] = {}
     for name in ('train', 'val'):
         place, pipeline = _pipeline_of(base, f'{name}_dataloader')
         lines.append(f'{name}_pipeline = {place}\n')
         lines += _sized(f'{name}_pipeline', pipeline, size, is_training=name == 'train')
-    loaders = {}
-    for name in ('train', 'val'):
-        more = {'img_suffix': Reference('_base_.img_suffix')} if 'img_suffix' in base else {}
-        more['pipeline'] = Reference(f'{name}_pipeline')
-        dataset = folder_dataset(Reference('data_root'), name, **more)
-        if not chosen.is_whole:
-            dataset = dict(
-                type='ConcatDataset',
-                classes=chosen.classes,
-                palette=chosen.palette,
-                other=fields.other_concepts,
-                datasets=[dataset],
-            )
-        drawn: dict[str, Any] = {}
-        if name == 'train':
-            drawn = dict(batch_size=fields.batch_size, sampler=dict(type='DefaultSampler'))
         loaders[f'{name}_dataloader'] = dict(
-            **drawn, num_workers=NUM_WORKERS, dataset=dict(_delete_=True, **dataset)
+            num_workers=NUM_WORKERS,
+            dataset=dict(_delete_=True, **_dataset(fields, base, chosen, name)),
         )
+    loaders['train_dataloader'].update(
+        batch_size=fields.batch_size, sampler=dict(type='DefaultSampler')
+    )
     loaders['test_dataloader'] = Reference('val_dataloader')
     tolerance = dict(invalid_data_tolerance_percent=fields.invalid_data_tolerance_percent)
     return ''.join(lines) + format_config({**loaders, **tolerance})
+
+
+def _dataset(fields: TemplateFields, base: Config, chosen: Selection, split: str) -> dict:
+    """A split of the folder, with the classes that are chosen."""
+    more = {'img_suffix': Reference('_base_.img_suffix')} if 'img_suffix' in base else {}
+    folder = folder_dataset(
+        Reference('data_root'), split, **more, pipeline=Reference(f'{split}_pipeline')
+    )
+    if chosen.is_whole:
+        return folder
+    return dict(
+        type='ConcatDataset',
+        classes=chosen.classes,
+        palette=chosen.palette,
+        other=fields.other_concepts,
+        datasets=[folder],
+    )
 
 
 def _pipeline_of(base: Config, loader: str) -> tuple[str, list[dict]]:
@@ -169,36 +181,41 @@ def _arguments(values: dict) -> str:
 
 
 def _model_lines(fields: TemplateFields, base: Config) -> str:
-    crop = Reference('crop_size')
-    backbone, test_cfg = base.model.get('backbone') or {}, base.model.get('test_cfg') or {}
+    """The network at the size, for the classes and bands of the data, and where it starts."""
+    crop, weights = Reference('crop_size'), weights_of(fields)
     preprocessor: dict[str, Any] = dict(size=crop)
-    changed: dict[str, Any] = {}
-    height, width = fields.image_size[-1], fields.image_size[0]
-    if 'img_size' in backbone or 'patch_bias' in backbone:
-        patch = backbone['patch_size']
-        changed['img_size'] = tuple(-(-side // patch) * patch for side in (height, width))
-    if 'bands' in base and not isinstance(fields, GeneralFields):
-        preprocessor |= dict(mean=None, std=None, bgr_to_rgb=False)
-        changed |= dict(in_channels=None, rgb_channels=None)
-    weights = weights_of(fields)
-    if weights is None and backbone.get('init_cfg'):
-        changed['init_cfg'] = None
-    model: dict[str, Any] = dict(data_preprocessor=preprocessor)
-    if changed:
-        model['backbone'] = changed
+    if takes_bands := 'bands' in base and not isinstance(fields, GeneralFields):
+        preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
+    model: dict[str, Any] = dict(data_preprocessor=Reference('data_preprocessor'))
+    if backbone := _backbone(base.model.backbone, _crop(fields), weights, takes_bands):
+        model['backbone'] = backbone
+    test_cfg = base.model.get('test_cfg') or {}
     if test_cfg.get('mode') == 'slide':
-        strides = zip(test_cfg['stride'], test_cfg['crop_size'], (height, width))
+        strides = zip(test_cfg['stride'], test_cfg['crop_size'], _crop(fields))
         stride = tuple(max(1, round(side * step / window)) for step, window, side in strides)
         model['test_cfg'] = dict(crop_size=crop, stride=stride)
-    lines = []
+    lines = ['\n# Model\n', format_config(dict(data_preprocessor=preprocessor))]
     for name, _ in heads(base.model):
-        if '.' in name:
-            key, index = name.split('.')
+        key, _, index = name.partition('.')
+        if index:
             lines.append(f'_base_.model.{key}[{index}].num_classes = None\n')
         else:
-            model[name] = dict(num_classes=None)
+            model[key] = dict(num_classes=None)
     start = dict(load_from=weights, new_classes=True) if weights else dict(load_from=None)
-    return '\n# Model\n' + ''.join(lines) + format_config({'model': model, **start})
+    return ''.join(lines) + format_config({'model': model, **start})
+
+
+def _backbone(backbone: dict, crop: tuple[int, int], weights: str | None, bands: bool) -> dict:
+    """What changes in the encoder."""
+    changed: dict[str, Any] = {}
+    if backbone['type'] == 'VisionTransformer':
+        patch = backbone['patch_size']
+        changed['img_size'] = tuple(-(-side // patch) * patch for side in crop)
+    if bands:
+        changed.update(in_channels=None, rgb_channels=None)
+    if weights is None and backbone.get('init_cfg'):
+        changed['init_cfg'] = None
+    return changed
 
 
 def _schedule_lines(fields: TemplateFields, base: Config, num_iters: int) -> str:

@@ -50,12 +50,13 @@ def read_folder(folder: str | os.PathLike) -> FolderContent:
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is no folder; expected one with pictures and masks')
     splits = {split: _open(folder, split) for split in NEEDED}
-    left_out = {}
-    for split in dict.fromkeys(['test', *folder_splits(folder)]):
+    left_out, others = {}, folder_splits(folder)
+    for split in dict.fromkeys(['test', *others]):
         try:
             splits[split] = _open(folder, split)
         except (ValueError, OSError) as error:
-            left_out[split] = ' '.join(str(error).split())
+            if split in others or not isinstance(error, FileNotFoundError):
+                left_out[split] = ' '.join(str(error).split())
     files: set[Path] = {path for dataset in splits.values() for path in _files_of(dataset)}
     files.update(_descriptions(folder))
     return FolderContent(

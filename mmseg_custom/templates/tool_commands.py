@@ -15,7 +15,7 @@ def tool_command(name: str) -> list[str]:
     Raises:
         FileNotFoundError: the checkout has no such tool.
     """
-    if not TOOLS.is_dir():
+    if not (TOOLS / 'segmenter.py').is_file():
         return [sys.executable, '-m', f'mmseg_custom.tools.{name.replace("/", ".")}']
     path = TOOLS / f'{name}.py'
     if not path.is_file():

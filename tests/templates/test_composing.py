@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from small_templates import CLASSES, GENERAL, SEGFORMER, SEGMENTER, small, write_blocks
 
 from mmseg_custom.engine import run_comparison
+from mmseg_custom.engine.band_count import fit_bands
 from mmseg_custom.engine.class_count import fit_class_count
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.engine.launch import train
@@ -156,6 +158,25 @@ def test_a_general_config_keeps_its_network_and_takes_the_rest(composed, folder,
         assert found.model.test_cfg.stride == (43, 43)
     fit_class_count(found)
     assert found.model.decode_head.num_classes == len(CLASSES)
+
+
+@pytest.mark.parametrize('template', [SEGFORMER, SEGMENTER])
+def test_bands_are_those_of_the_data(tmp_path, template):
+    root = write_blocks(tmp_path / 'bands')
+    facts = dict(bands=['nir', 'red', 'green', 'blue', 'sar'], mean=[1.0] * 5, std=[2.0] * 5)
+    with (root / 'dataset.yaml').open('a') as file:
+        yaml.safe_dump({**facts, 'rgb_bands': ['red', 'green', 'blue']}, file)
+    path = tmp_path / 'composed.py'
+    path.write_text(compose(small(template, image_size=[64]), root, 6))
+    config = load_config(str(path))
+    fit_bands(config)
+    assert config.model.backbone.in_channels == 5
+    assert list(config.model.backbone.rgb_channels) == [1, 2, 3]
+    assert config.model.data_preprocessor.mean == facts['mean']
+    for name in ('train_dataloader', 'val_dataloader'):
+        assert steps(config, name)['LoadBandsFromFile'].bands == [0, 1, 2, 3, 4]
+        assert '.tif' in config[name].dataset.img_suffix
+    assert steps(config, 'train_dataloader')['RandomCrop'].crop_size == (64, 64)
 
 
 @pytest.mark.parametrize(

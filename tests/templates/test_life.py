@@ -25,11 +25,17 @@ LONG = dict(num_epochs=20, device='cpu')
 SHORT = dict(num_epochs=2, device='cpu')
 
 
+def make_app(folder: Path) -> App:
+    """An application with the data set ``blocks``."""
+    app = App('test', folder / 'root')
+    app.datasets.create('blocks', write_blocks(folder / 'blocks'))
+    return app
+
+
 @pytest.fixture
 def app(tmp_path) -> App:
-    """An application with the data set ``blocks``; what it leaves running is ended."""
-    app = App('test', tmp_path / 'root')
-    app.datasets.create('blocks', write_blocks(tmp_path / 'blocks'))
+    """An application; what it leaves running is ended."""
+    app = make_app(tmp_path)
     yield app
     for run in app.runs.list():
         for process in (run.worker, run.trainer):
@@ -62,7 +68,14 @@ def finished(runs: Runs, run_id: str) -> Run:
     return run
 
 
-def outcome(run: Run) -> dict:
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory) -> Run:
+    """A long run that nothing happened to."""
+    runs = make_app(tmp_path_factory.mktemp('whole')).runs
+    return finished(runs, runs.queue(small(dataset_id='blocks', **LONG)))
+
+
+def outcome(run: Run) -> tuple:
     """Everything of the last checkpoint that does not tell where and when it was written."""
     return run_comparison.outcome(run.training, saved_checkpoints(run.training)[0].name)
 
@@ -97,7 +110,7 @@ def test_train_watch_predict_evaluate_hand_on(app, tmp_path):
 
 
 @pytest.mark.parametrize('victim', ['trainer', 'worker'])
-def test_a_killed_run_has_failed_and_continues_to_the_same_end(app, victim):
+def test_a_killed_run_has_failed_and_continues_to_the_same_end(app, whole, victim):
     runs = app.runs
     run = started(runs)
     os.kill(pid_of(getattr(run, victim)), signal.SIGKILL)
@@ -109,8 +122,7 @@ def test_a_killed_run_has_failed_and_continues_to_the_same_end(app, victim):
     saved = saved_checkpoints(run.training)[0].name
     runs.resume(run.id)
     resumed = finished(runs, run.id)
-    assert f'{saved}' in resumed.log.read_text().split('continuing after iteration')[-1]
-    whole = finished(runs, runs.queue(small(dataset_id='blocks', **LONG)))
+    assert saved in resumed.log.read_text().split('continuing after iteration')[-1]
     assert run_comparison.differences(outcome(resumed), outcome(whole)) == []
 
 
