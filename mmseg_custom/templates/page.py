@@ -77,7 +77,7 @@ class TemplatesPage:
         gradio, names = self.gradio, list(self.schemas)
         with gradio.Row():
             template = gradio.Dropdown(
-                names, value=names[0], label='Template', info='what is trained', elem_id='template'
+                names, value=names[0], label='Template', info='what is trained', min_width=300
             )
             dataset = gradio.Dropdown(
                 [entry.name for entry in self.app.datasets.list()],
@@ -85,7 +85,7 @@ class TemplatesPage:
                 allow_custom_value=True,
                 label='Data set',
                 info='the name of one, or a folder on this machine',
-                elem_id='dataset',
+                min_width=300,
             )
         verdict = gradio.HTML(elem_id='verdict')
         with gradio.Accordion("The doctor's report", open=False, visible=False) as details:
@@ -120,20 +120,18 @@ class TemplatesPage:
         """How a run goes, and the buttons that stop and resume it."""
         gradio = self.gradio
         with gradio.Row():
-            run = gradio.Dropdown([], label='Run', elem_id='run', scale=4)
+            run = gradio.Dropdown([], label='Run', elem_id='run', scale=4, min_width=300)
             stop = gradio.Button('Stop', min_width=100, elem_classes=['beside'])
             resume = gradio.Button('Resume', min_width=100, elem_classes=['beside'])
         status = gradio.HTML(notice(NO_RUN), elem_id='status')
-        with gradio.Row():
-            loss = gradio.HTML(elem_id='loss', min_width=300)
-            score = gradio.HTML(elem_id='score', min_width=300)
+        drawn = gradio.HTML(elem_id='curves')
         samples = gradio.HTML(elem_id='samples')
         with gradio.Accordion('Log', open=False):
             log = gradio.Code(language=None, interactive=False, show_label=False, max_lines=20)
         seen = gradio.State(())
         quiet = dict(api_visibility='private', show_progress='hidden')
         gradio.Timer(POLL_SECONDS).tick(
-            self.progress, [run, seen], [status, loss, score, samples, log, seen], **quiet
+            self.progress, [run, seen], [status, drawn, samples, log, seen], **quiet
         )
         stop.click(self.stop, run, status, api_visibility='private')
         resume.click(self.resume, run, status, api_visibility='private')
@@ -198,17 +196,17 @@ class TemplatesPage:
         """Status, curves, samples, log, and what of the run is seen with them."""
         skip = self.gradio.skip()
         if not run:
-            return [skip] * 6
+            return [skip] * 5
         model = self.app.run(run)
         history = model.history()
         validations = [record['step'] for record in history if record['mode'] == 'val']
         now = run, len(history), len(validations)
-        shown = [status_line(run, model.status()), skip, skip, skip, skip, now]
+        shown = [status_line(run, model.status()), skip, skip, skip, now]
         if now != seen:
             log = '\n'.join([*model.logs()][-LOG_LINES:])
-            shown[1:5] = *curves(history), skip, log
+            shown[1], shown[3] = curves(history), log
         if (run, len(validations)) != (seen[:1] + seen[2:]):
-            shown[3] = self._samples(model, validations)
+            shown[2] = self._samples(model, validations)
         return shown
 
     def _samples(self, model: Model, validations: Sequence[int]) -> str:

@@ -38,13 +38,12 @@ def duration(seconds: float) -> str:
     return f'{minutes} min' if minutes < 60 else f'{minutes // 60} h {minutes % 60} min'
 
 
-def curves(history: Sequence[dict]) -> tuple[str, str]:
+def curves(history: Sequence[dict]) -> str:
     """The loss of a training and its score, as HTML."""
     name = score_of(history)
-    return (
-        draw_curve(points(history, 'train', 'loss'), 'training loss'),
-        draw_curve(points(history, 'val', name), SCORES[name]),
-    )
+    loss = draw_curve(points(history, 'train', 'loss'), 'training loss')
+    score = draw_curve(points(history, 'val', name), SCORES[name])
+    return f'<div class="curves">{loss}{score}</div>'
 
 
 def samples_shown(predictions: Sequence[Prediction], step: int) -> str:
@@ -56,6 +55,6 @@ def samples_shown(predictions: Sequence[Prediction], step: int) -> str:
         source = data_url(small, 'JPEG', quality=90, subsampling=0)
         figures.append(f'<img src="{source}" alt="picture beside its predicted classes">')
     return (
-        f'<p>Pictures of the validation beside their prediction, iteration {step}</p>'
+        f'<p>Pictures of the validation beside their prediction, after iteration {step}</p>'
         f'<div class="samples">{"".join(figures)}</div>'
     )

@@ -85,7 +85,7 @@ def test_from_the_choice_to_a_prediction(visit, url, data, root):
     fill(page, image_size=SIZE, batch_size=4, num_epochs=NUM_EPOCHS)
     train.click()
     page.locator(STATUS).wait_for()
-    page.locator('#loss circle').first.wait_for(state='attached', timeout=TRAINING_MS)
+    page.locator('#curves circle').first.wait_for(state='attached', timeout=TRAINING_MS)
     page.locator('#samples img').first.wait_for(timeout=TRAINING_MS)
     page.locator('[data-status="MODEL-TRAINED"]').wait_for(timeout=TRAINING_MS)
 
@@ -97,10 +97,11 @@ def test_from_the_choice_to_a_prediction(visit, url, data, root):
         1e-3,
     )
     history = model.history()
-    for part, mode, name in (('#loss', 'train', 'loss'), ('#score', 'val', 'mIoU')):
+    for number, (mode, name) in enumerate([('train', 'loss'), ('val', 'mIoU')]):
+        curve = page.locator('#curves figure').nth(number)
         logged = [f'{step}: {value:.6g}' for step, value in points(history, mode, name)]
-        page.locator(f'{part} title', has_text=logged[-1]).wait_for(state='attached')
-        assert page.locator(f'{part} title').all_text_contents() == logged
+        curve.locator('title', has_text=logged[-1]).wait_for(state='attached')
+        assert curve.locator('title').all_text_contents() == logged
     last = points(history, 'val', 'mIoU')[-1][0]
     page.get_by_text(f'iteration {last}', exact=False).wait_for()
     samples = page.locator('#samples img').all()
@@ -119,9 +120,9 @@ def test_from_the_choice_to_a_prediction(visit, url, data, root):
     page.locator('.region', has_text=pattern).wait_for()
 
 
-def test_each_template_has_its_fields_with_their_bounds(visit, url):
+def test_each_template_has_its_fields_with_their_bounds(visit, url, root):
     page = visit(url, PHONE)
-    app = App()
+    app = App(root=root)
     for template in app.templates():
         field = page.get_by_label('Template')
         field.click()
@@ -130,7 +131,7 @@ def test_each_template_has_its_fields_with_their_bounds(visit, url):
         for name, facts in schema.items():
             part = page.get_by_label(name).locator('visible=true').first
             part.wait_for()
-            if facts['type'] == 'integer' and 'step' in facts and facts['maximum'] < 1000:
+            if facts.get('type') == 'integer' and 'step' in facts and facts['maximum'] < 1000:
                 slider = page.get_by_label(f'range slider for {name}').locator('visible=true')
                 bounds = [slider.get_attribute(key) for key in ('min', 'max', 'step')]
                 known = [facts[key] for key in ('minimum', 'maximum', 'step')]
