@@ -40,7 +40,7 @@ class PictureNetwork(nn.Module):
             )
         preprocessor = model.data_preprocessor
         mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
-        if getattr(preprocessor, '_enable_normalize', False):
+        if hasattr(preprocessor, 'mean'):
             mean, std = preprocessor.mean.detach().clone(), preprocessor.std.detach().clone()
         if len(mean) not in (1, 3):
             raise ValueError(f'the model takes {len(mean)} bands; expected RGB pictures')
@@ -48,7 +48,7 @@ class PictureNetwork(nn.Module):
         self.register_buffer('mean', mean)
         self.register_buffer('std', std)
         # The test pipeline reads BGR.
-        self.takes_bgr = not preprocessor.channel_conversion
+        self.takes_bgr = not preprocessor.swaps_colours
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict.

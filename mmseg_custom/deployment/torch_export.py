@@ -1,6 +1,7 @@
 """``torch.export`` programs (``.pt2``): graph and weights in one file that PyTorch alone runs.
 
-Batch, height and width stay free. The file needs neither this project nor OpenMMLab's modules; see
+Batch, height and width stay free, from sides of about 64 pixels on: the program relies on no map
+having a side of one. The file needs neither this project nor OpenMMLab's modules; see
 :class:`~mmseg_custom.deployment.picture_network.PictureNetwork` for what it takes and gives.
 """
 
@@ -106,8 +107,18 @@ class Pt2Model:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Predict a batch."""
-        return self.network(images)
+        """Predict a batch.
+
+        Raises:
+            ValueError: the images are so small that a map has a side of one, or no RGB.
+        """
+        try:
+            return self.network(images)
+        except AssertionError as error:
+            raise ValueError(
+                f'the file does not take images of shape {tuple(images.shape)} ({error}); enlarge '
+                'or pad them to sides of at least 64 pixels'
+            ) from error
 
 
 def read_metadata(path: str | os.PathLike) -> dict:

@@ -14,7 +14,7 @@ from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.picture_network import PictureNetwork, describe
 from mmseg_custom.deployment.torch_export import Pt2Model, export_pt2, write_pt2
 
-SIZES = [(1, 3, 64, 64), (3, 3, 96, 65), (1, 3, 150, 40)]
+SIZES = [(1, 3, 64, 64), (3, 3, 96, 65), (1, 3, 150, 70)]
 MODELS = ['segformer_mlp_b0', 'segmenter_vit-t_mask', 'segmenter_vit-t_linear']
 
 
@@ -32,6 +32,11 @@ def test_a_file_for_every_batch_and_size(tmp_path, name):
             wanted = network(images)
         assert wanted.std() > 0.01
         torch.testing.assert_close(file(images), wanted, rtol=1e-4, atol=1e-4)
+    if name == 'segformer_b0':
+        with pytest.raises(
+            ValueError, match=r'\(1, 3, 64, 24\) .*pad them to sides of at least 64'
+        ):
+            file(torch.zeros(1, 3, 64, 24))
 
 
 ALONE = """
