@@ -71,9 +71,11 @@ test-slow: $(STAMP) browser
 drill: $(STAMP)
 	$(BIN)/python tests/drill.py
 
+# Without tests of extras that the fork has nothing to do with.
 test-onedl: $(ONEDL_STAMP)
 	$(ONEDL_BIN)/python -m mmseg_custom.doctor
-	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 -m "provider and not slow and not gpu"
+	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 -m "provider and not slow and not gpu" \
+	    $(patsubst %,--ignore=tests/%,deployment serving templates web)
 
 test-litert: $(LITERT_STAMP)
 	OMP_NUM_THREADS=1 $(LITERT_BIN)/pytest -q -m "not gpu" --timeout=1800 tests/deployment/test_litert.py
