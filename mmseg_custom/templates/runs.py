@@ -178,6 +178,8 @@ class Runs:
         percent, seconds = progress(run.training_log, run.iterations)
         if run.status == FAILED:
             return RunStatus(FAILED, percent, None, run.reason)
+        if run.status == QUEUED and run.stop_asked:
+            return RunStatus(QUEUED, percent, None, 'stops before it begins')
         if run.status == QUEUED:
             ahead = self.records.ahead_of(run)
             doing = 'trains' if ahead and ahead.status == TRAINING else 'waits'

@@ -161,6 +161,7 @@ def test_who_waits_for_whom(runs, process):
     kill(runs.get('run-1').trainer)
     assert runs.status(second).reason == 'starting'
     assert runs.status(third).reason == 'waits for run-2, which waits on cpu'
+    assert runs.stop(third).reason == 'stops before it begins'
 
 
 def test_a_worker_waits_for_its_turn_and_looks_at_the_data(runs, process, tmp_path):
