@@ -15,7 +15,7 @@ COPY setup.py README.md ./
 COPY configs configs
 COPY mmseg_custom mmseg_custom
 COPY tools tools
-RUN pip install --no-cache-dir -c requirements/tested.txt ".[lite,web,video]"
+RUN pip install --no-cache-dir -c requirements/tested.txt ".[lite,web,video,deploy]"
 
 FROM python:3.11.14-slim-bookworm
 

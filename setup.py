@@ -29,6 +29,8 @@ EXTRAS = {
     'peers': ['transformers'],
     'test': [
         'jsonschema',
+        # Drives Debian's Chromium.
+        'playwright',
         'pytest',
         'pytest-timeout',
         'pytest-xdist',

@@ -17,6 +17,9 @@ from mmseg_custom.deployment.parity import (
 )
 from mmseg_custom.writing import check_writable
 
+# In every folder that TensorFlow loads.
+SAVED_MODEL_FILE = 'saved_model.pb'
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -40,7 +43,7 @@ class Wanted:
         """Look before the work whether the file can be written.
 
         Raises:
-            FileExistsError: it exists and may not.
+            FileExistsError: it exists and may not, or is a folder of something else.
             PermissionError: its folder cannot be written to.
             ValueError: its name ends otherwise.
         """
@@ -48,12 +51,15 @@ class Wanted:
             raise ValueError(f'OUT is {self.out}; expected a name that ends with {self.suffix}')
         if self.out.exists() and not self.overwrite:
             raise FileExistsError(f'{self.out} exists; choose another name, or give --overwrite')
+        if self.out.is_dir() and (self.suffix or not (self.out / SAVED_MODEL_FILE).is_file()):
+            raise FileExistsError(f'{self.out} is a folder of other files; choose another name')
         check_writable(self.out.parent, 'OUT')
 
     def write(
         self,
         write: Callable[[Path], None],
         compare: Callable[[Path], ParityReport],
+        about: str,
         show: Callable[[str], None],
     ) -> ParityReport:
         """Write under another name, compare, and rename what passes.
@@ -61,6 +67,7 @@ class Wanted:
         Args:
             write: writes the file.
             compare: compares it with the model.
+            about: what is compared, in words.
             show: gets size and report as text.
 
         Raises:
@@ -70,9 +77,10 @@ class Wanted:
         try:
             write(partial)
             report = compare(partial)
-            show(f'{self.out} ({_num_bytes(partial) / 2**20:.1f} MiB)\n{report}')
+            show(f'{self.out} ({_num_bytes(partial) / 2**20:.1f} MiB), {about}\n{report}')
             report.check(self.max_difference, self.agreement)
-            _remove(self.out)
+            if self.out.is_dir():
+                shutil.rmtree(self.out)
             os.replace(partial, self.out)
         finally:
             _remove(partial)

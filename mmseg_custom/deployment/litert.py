@@ -70,7 +70,6 @@ def export_litert(
     network, about = PictureNetwork(inferencer.model), describe(inferencer.model)
 
     def compared(path: Path) -> ParityReport:
-        show(f'{pictures.where}; stretched to {size[1]}x{size[0]}')
         corners = inferencer.model.align_corners
         reference, candidate = (
             at_size(size, run, corners)
@@ -78,7 +77,8 @@ def export_litert(
         )
         return compare(reference, candidate, pictures, about['threshold'])
 
-    return wanted.write(lambda path: write(network, path, size, about), compared, show)
+    where = f'{pictures.where}; stretched to {size[1]}x{size[0]}'
+    return wanted.write(lambda path: write(network, path, size, about), compared, where, show)
 
 
 class ChannelsLast(nn.Module):

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 import mmseg_custom
+from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_graph import (
     NETWORK_INPUT,
     NETWORK_OUTPUT,
@@ -24,18 +25,12 @@ from mmseg_custom.deployment.onnx_graph import (
     Windows,
     surround,
 )
-from mmseg_custom.deployment.parity import (
-    LABEL_AGREEMENT,
-    MAX_DIFFERENCE,
-    ParityReport,
-    compare,
-)
+from mmseg_custom.deployment.parity import ParityReport, compare
 from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
 from mmseg_custom.inference.inferencer import Inferencer, probabilities
-from mmseg_custom.inference.onnx_model import METADATA_KEY, SUFFIX, TASK, OnnxSegmentor
+from mmseg_custom.inference.onnx_model import METADATA_KEY, TASK, OnnxSegmentor
 from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, pipeline_steps
 from mmseg_custom.messages import import_extra
-from mmseg_custom.writing import check_writable
 
 # What one file of protobuf can hold.
 MAX_BYTES = 2**31
@@ -47,14 +42,11 @@ _LEAST_CELLS, _TRACED_CELLS = 3, (5, 7)
 def export_onnx(
     model: str | os.PathLike,
     weights: str | os.PathLike | None,
-    out: str | os.PathLike,
+    wanted: Wanted,
     *,
     with_preprocessing: bool = False,
     data: str | os.PathLike | None = None,
     num_pictures: int = 20,
-    max_difference: float = MAX_DIFFERENCE,
-    agreement: float = LABEL_AGREEMENT,
-    overwrite: bool = False,
     cfg_options: list[str] | None = None,
     show: Callable[[str], None] = print,
 ) -> ParityReport:
@@ -63,56 +55,39 @@ def export_onnx(
     Args:
         model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
         weights: as there.
-        out: file to write, ``.onnx``; it is there only if it passes.
+        wanted: the file, ``.onnx``.
         with_preprocessing: let the file take pictures, uint8 RGB of any size: the test pipeline's
             resizing and the normalisation go into it.
         data: folder of pictures to compare on; see
             :func:`~mmseg_custom.deployment.parity_pictures.find_pictures`.
         num_pictures: how many of them; 0 takes all.
-        max_difference: as in :meth:`ParityReport.check`.
-        agreement: as there.
-        overwrite: whether ``out`` may exist.
         cfg_options: overrides of the config.
         show: gets what there is to read, piece by piece.
 
     Raises:
-        FileExistsError: ``out`` exists.
+        FileExistsError: the file exists.
         ValueError: model or pipeline cannot be exported; the message names the part.
         ParityError: the file predicts something else.
     """
-    onnx = import_extra('onnx', 'deploy', out)
-    import_extra('onnxruntime', 'deploy', out)
-    import_extra('onnxscript', 'deploy', out)
-    out = _checked_out(out, overwrite)
+    onnx = import_extra('onnx', 'deploy', wanted.out)
+    import_extra('onnxruntime', 'deploy', wanted.out)
+    import_extra('onnxscript', 'deploy', wanted.out)
+    wanted.check()
     inferencer = Inferencer(model, weights, 'cpu', probs=True, cfg_options=cfg_options, show=show)
     around = surroundings(inferencer.model, with_preprocessing)
     pictures = find_pictures(inferencer, data, num_pictures)
-    check_writable(out.parent, 'OUT')
-    proto = surround(export_network(inferencer.model), around)
-    metadata = describe(inferencer.model, around)
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
-    onnx.checker.check_model(proto)
-    # Not another suffix: a file is known as ONNX by it.
-    partial = out.with_name(f'.{out.stem}.partial{SUFFIX}')
-    try:
-        onnx.save(proto, partial)
-        del proto
-        report = compare_file(inferencer, partial, pictures)
-        show(f'{out} ({os.path.getsize(partial) / 2**20:.1f} MiB), {pictures.where}\n{report}')
-        report.check(max_difference, agreement)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
-    return report
 
+    def write(path: Path) -> None:
+        proto = surround(export_network(inferencer.model), around)
+        metadata = describe(inferencer.model, around)
+        onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+        onnx.checker.check_model(proto)
+        onnx.save(proto, path)
 
-def _checked_out(out: str | os.PathLike, overwrite: bool) -> Path:
-    out = Path(out)
-    if out.suffix.lower() != SUFFIX:
-        raise ValueError(f'OUT is {out}; expected a name that ends with {SUFFIX}')
-    if out.exists() and not overwrite:
-        raise FileExistsError(f'{out} exists; choose another name, or give --overwrite')
-    return out
+    def compared(path: Path) -> ParityReport:
+        return compare_file(inferencer, path, pictures)
+
+    return wanted.write(write, compared, pictures.where, show)
 
 
 class _Network(nn.Module):

@@ -64,7 +64,7 @@ class Variants:
         """
         for target in (self.half, self.integer):
             if target is not None:
-                Wanted(Path(target), SUFFIX, overwrite=self.overwrite).check()
+                self._wanted(target).check()
         if self.integer and not self.calibration:
             raise ValueError(
                 f'{self.integer} needs pictures to measure ranges on; add --calibration FOLDER, '
@@ -96,21 +96,28 @@ class Variants:
             ParityError: probabilities of a file are not finite.
         """
         self.check()
-        reference, reports = Inferencer(source, device='cpu', probs=True), {}
-        for name, target in (('fp16', self.half), ('int8', self.integer)):
-            if target is None:
-                continue
-            if name == 'fp16':
-                convert_to_half(Path(source), Path(target))
-            else:
-                inputs = calibration_inputs(reference, self.calibration, self.num_calibration)
-                quantize(Path(source), Path(target), inputs, self.excluded)
-            reports[name] = _loss(reference, Inferencer(target, device='cpu', probs=True), pictures)
-            show(f'{target} ({os.path.getsize(target) / 2**20:.1f} MiB), {name} against fp32')
-            show(str(reports[name]))
-            # What is lost is the user's to judge; not a number is not.
-            reports[name].check(max_difference=1, agreement=0)
+        source, reports = Path(source), {}
+        reference = Inferencer(source, device='cpu', probs=True)
+
+        def write_integer(path: Path) -> None:
+            inputs = calibration_inputs(reference, self.calibration, self.num_calibration)
+            quantize(source, path, inputs, self.excluded)
+
+        def compared(path: Path) -> ParityReport:
+            return _loss(reference, Inferencer(path, device='cpu', probs=True), pictures)
+
+        for name, target, write in (
+            ('fp16', self.half, lambda path: convert_to_half(source, path)),
+            ('int8', self.integer, write_integer),
+        ):
+            if target is not None:
+                wanted = self._wanted(target)
+                reports[name] = wanted.write(write, compared, f'{name} against fp32', show)
         return reports
+
+    def _wanted(self, target: str | os.PathLike) -> Wanted:
+        """What is lost is the user's to judge; not a number is not."""
+        return Wanted(Path(target), SUFFIX, 1, 0, self.overwrite)
 
 
 def _loss(reference: Inferencer, candidate: Inferencer, pictures) -> ParityReport:

@@ -58,12 +58,14 @@ def export_pt2(
     network, about = PictureNetwork(inferencer.model), describe(inferencer.model)
 
     def compared(path: Path) -> ParityReport:
-        show(pictures.where)
         candidate = through_pipeline(inferencer.model, Pt2Model(path))
         reference = lambda picture: inferencer(picture).probs  # noqa: E731
         return compare(reference, candidate, pictures, about['threshold'])
 
-    return wanted.write(lambda path: write_pt2(network, path, about), compared, show)
+    def write(path: Path) -> None:
+        write_pt2(network, path, about)
+
+    return wanted.write(write, compared, pictures.where, show)
 
 
 def write_pt2(network: PictureNetwork, path: Path, metadata: dict) -> None:

@@ -74,7 +74,7 @@ class OnnxSegmentor(EncoderDecoder):
         self._path = str(path)
         session = open_session(path, device)
         metadata = read_metadata(session, path)
-        config = Config(read_config(metadata['config']))
+        config = _read_config(metadata, path)
         BaseSegmentor.__init__(self, data_preprocessor=scoped(config.model.data_preprocessor))
         self.cfg, self.metadata, self._session = config, metadata, session
         self.dataset_meta = {
@@ -223,6 +223,22 @@ def read_metadata(session, path: str | os.PathLike) -> dict:
             f"metadata '{METADATA_KEY}' of {path} lacks {', '.join(missing)}; export the file again"
         )
     return metadata
+
+
+def _read_config(metadata: dict, path: str | os.PathLike) -> Config:
+    """Read how pictures are prepared.
+
+    Raises:
+        ValueError: the metadata do not say it.
+    """
+    found = read_config(str(metadata['config']))
+    model = found.get('model')
+    if not (isinstance(model, dict) and isinstance(model.get('data_preprocessor'), dict)):
+        raise ValueError(
+            f"metadata '{METADATA_KEY}' of {path} have no config with model.data_preprocessor; "
+            'export the file again'
+        )
+    return Config(found)
 
 
 def _providers(available: list[str], device: str | torch.device | None) -> list:

@@ -12,6 +12,9 @@ from mmseg_custom.messages import import_extra
 from mmseg_custom.writing import whole_file
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v')
+# FFmpeg's names of what these hold. It looks at the content alone, and a playlist under such a name
+# would let it open other files.
+CONTAINERS = 'mov,matroska,avi'
 
 
 def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
@@ -56,6 +59,16 @@ def frame_rate(path: str | os.PathLike) -> Fraction:
         return stream.average_rate or Fraction(25)
 
 
+def frame_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Width and height in pixels as the file states them, before a frame is decoded.
+
+    Raises:
+        FileNotFoundError, ModuleNotFoundError, ValueError: as :func:`read_frames`.
+    """
+    with _opened(path, lambda: '') as stream:
+        return stream.width, stream.height
+
+
 @contextmanager
 def _opened(path: str | os.PathLike, progress: Callable[[], str]):
     """Open the first video stream of a file; what FFmpeg says in between becomes one line."""
@@ -63,16 +76,16 @@ def _opened(path: str | os.PathLike, progress: Callable[[], str]):
     if not Path(path).is_file():
         raise FileNotFoundError(f'video {path} does not exist')
     try:
-        with av.open(os.fspath(path)) as container:
+        with av.open(os.fspath(path), options={'format_whitelist': CONTAINERS}) as container:
             if not container.streams.video:
                 raise ValueError(
-                    f'{path} holds no video; expected H.264 or another that FFmpeg reads'
+                    f'{path} holds no video; expected MP4, MOV, MKV, WebM or AVI that does'
                 )
             yield container.streams.video[0]
     except av.FFmpegError as error:
         raise ValueError(
             f'{path} ({os.path.getsize(path)} bytes) cannot be read {progress()} '
-            f'({error.strerror}); expected a whole H.264 file or another that FFmpeg reads'
+            f'({error.strerror}); expected a whole file: MP4, MOV, MKV, WebM or AVI'
         ) from error
 
 

@@ -13,7 +13,13 @@ import numpy as np
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.inference.prediction_videos import DRAWN
-from mmseg_custom.inference.video import VIDEO_SUFFIXES, VideoWriter, frame_rate, read_frames
+from mmseg_custom.inference.video import (
+    VIDEO_SUFFIXES,
+    VideoWriter,
+    frame_rate,
+    frame_size,
+    read_frames,
+)
 from mmseg_custom.serving.limits import KNOWN_FORMATS, Limits, decode_picture
 from mmseg_custom.web.pages import import_gradio, new_page
 from mmseg_custom.web.results import Results, problem_with, shown_classes
@@ -112,7 +118,7 @@ class Segmenting:
         show = self._video if Path(path).suffix.lower() in VIDEO_SUFFIXES else self._picture
         try:
             return [value for shown in show(Path(path)) for value in shown]
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ModuleNotFoundError) as error:
             problem = problem_with(path, error)
             return [problem, gradio.Video(None, visible=False)] * len(self.models)
 
@@ -139,6 +145,7 @@ class Segmenting:
 
     def _write_overlay(self, inferencer: Inferencer, path: Path, out: Path):
         """Write the overlay of a video; number of frames, shares of the classes (K,), palette."""
+        self._check_size(*frame_size(path))
         rate, count = frame_rate(path), 0
         pixels = np.zeros(len(inferencer.classes), dtype=np.int64)
         with VideoWriter(out, rate) as writer:
@@ -154,18 +161,20 @@ class Segmenting:
         """The frames of a video, RGB uint8 (H, W, 3), as long as they keep the limits."""
         most = math.ceil(self.max_video_seconds * min(rate, MAX_FRAME_RATE))
         for number, frame in enumerate(read_frames(path)):
-            height, width = frame.shape[:2]
-            if width * height > self.limits.max_pixels:
-                raise ValueError(
-                    f'the video has frames of {width}x{height}: more than '
-                    f'{self.limits.max_pixels} pixels; scale it down'
-                )
+            self._check_size(frame.shape[1], frame.shape[0])
             if number >= most:
                 raise ValueError(
                     f'the video has more than {most} frames, {self.max_video_seconds:g} seconds at '
                     f'{min(float(rate), MAX_FRAME_RATE):g} a second; cut it'
                 )
             yield frame
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self.limits.max_pixels:
+            raise ValueError(
+                f'the video has frames of {width}x{height}: more than {self.limits.max_pixels} '
+                'pixels; scale it down'
+            )
 
 
 def _named(prediction: Prediction, name: str) -> Prediction:

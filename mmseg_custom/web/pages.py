@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmseg_custom.messages import import_extra
 from mmseg_custom.web.body_limit import BodyLimit
+from mmseg_custom.web.own_addresses import OwnAddresses
 
 if TYPE_CHECKING:
     import fastapi
@@ -73,7 +74,7 @@ def mount_page(
         theme=theme,
         css=STYLE.read_text(encoding='utf-8'),
     )
-    app.routes[-1].app = BodyLimit(app.routes[-1].app, most_upload_bytes)
+    app.routes[-1].app = OwnAddresses(BodyLimit(app.routes[-1].app, most_upload_bytes))
     return app
 
 

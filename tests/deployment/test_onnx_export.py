@@ -13,6 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 from tool_modules import TOOLS, load_tool
 
+from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_export import compare_file, export_network, export_onnx
 from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
 from mmseg_custom.deployment.parity import ParityError
@@ -53,7 +54,7 @@ def files(tmp_path_factory):
 def exported(files):
     """The file that the tool writes, and what it prints."""
     shown = []
-    arguments = (files / 'tiny.py', files / 'tiny.pth', files / 'tiny.onnx')
+    arguments = (files / 'tiny.py', files / 'tiny.pth', Wanted(files / 'tiny.onnx', '.onnx'))
     return export_onnx(*arguments, with_preprocessing=True, show=shown.append), shown
 
 
@@ -97,6 +98,10 @@ def test_a_file_of_other_weights_does_not_pass(exported, files):
     [
         (dict(out='tiny.bin'), r'OUT is .*tiny\.bin; expected a name that ends with \.onnx'),
         (dict(out='there.onnx'), r'there\.onnx exists; choose another name, or give --overwrite'),
+        (
+            dict(out='folder.onnx', options=['--overwrite']),
+            r'folder\.onnx is a folder of other files; choose another name',
+        ),
         (dict(options=['--data', 'gone']), '--data gone does not exist; expected a folder of pic'),
         (dict(options=['--num-pictures', '-1']), '--num-pictures -1: expected 0'),
         (dict(weights='other.pth'), r'other\.pth does not fit config .*tiny\.py'),
@@ -106,13 +111,14 @@ def test_a_file_of_other_weights_does_not_pass(exported, files):
             r"test pipeline has \{'type': 'Pad', .*export without --with-preprocessing",
         ),
     ],
-    ids=['suffix', 'exists', 'no folder', 'number', 'another model', 'no weights', 'pad'],
+    ids=['suffix', 'exists', 'folder', 'no folder', 'number', 'another model', 'no weights', 'pad'],
 )
 def test_mistakes_are_seen_before_the_export(files, changes, message):
     padded = load_config(str(files / 'tiny.py'))
     padded.test_dataloader.dataset.pipeline.insert(2, dict(type='Pad', size_divisor=32))
     padded.dump(files / 'padded.py')
     (files / 'there.onnx').touch()
+    (files / 'folder.onnx').mkdir(exist_ok=True)
     other = build(segformer(3))
     torch.save(dict(state_dict=other.state_dict(), meta={}), files / 'other.pth')
     named = dict(config='tiny.py', weights='tiny.pth', out='new.onnx') | changes

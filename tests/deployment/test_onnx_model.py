@@ -147,9 +147,10 @@ def test_files_that_are_something_else(write_onnx, spoil, message):
     [
         (lambda facts: facts.update(task='detection'), "is of the task 'detection'; expected 'sem"),
         (lambda facts: facts.pop('palette'), 'lacks palette; export the file again'),
+        (lambda facts: facts.update(config='x = 1'), 'no config with model.data_preprocessor'),
         (lambda facts: facts.clear(), 'lacks task, kind, classes'),
     ],
-    ids=['task', 'palette', 'empty'],
+    ids=['task', 'palette', 'config', 'empty'],
 )
 def test_metadata_that_does_not_serve(write_onnx, change, message):
     with pytest.raises(ValueError, match=message):

@@ -8,6 +8,7 @@ from PIL import Image
 from tiny_models import save_tiny
 
 from mmseg_custom.deployment.onnx_graph import Windows
+from mmseg_custom.deployment.parity import ParityError
 from mmseg_custom.deployment.quantization import Variants, convert_to_half, quantize
 from mmseg_custom.inference.inferencer import Inferencer
 
@@ -52,7 +53,7 @@ def test_both_stay_near_and_shrink_the_weights(write_onnx, tmp_path, folder, opt
         assert 0 < difference < allowed
         assert reports[name].max_difference == pytest.approx(difference, rel=1e-3)
         assert Inferencer(path).model.metadata == Inferencer(source).model.metadata
-    assert 'fp16 against fp32' in shown[0] and 'int8 against fp32' in shown[2]
+    assert 'fp16 against fp32' in shown[0] and 'int8 against fp32' in shown[1]
 
 
 def test_positions_keep_single_precision(write_onnx, tmp_path):
@@ -101,6 +102,19 @@ def test_what_cannot_be_made(write_onnx, tmp_path, folder):
     with pytest.raises(ValueError, match=r'is not a file of export_onnx\.py'):
         convert_to_half(source, target)
     assert not target.exists()
+
+
+def test_what_overflows_is_not_written(write_onnx, tmp_path):
+    source, half = write_onnx(), tmp_path / 'half.onnx'
+    proto = onnx.load(source)
+    for weight in proto.graph.initializer:
+        if weight.name == 'weight':
+            large = 1e5 * numpy_helper.to_array(weight)
+            weight.CopyFrom(numpy_helper.from_array(large, weight.name))
+    onnx.save(proto, source)
+    with pytest.raises(ParityError, match='differ by up to nan'):
+        Variants(half).export(source, [PICTURE], str)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_custom.inference.video import VideoWriter, read_frames
+from mmseg_custom.inference.video import VideoWriter, frame_size, read_frames
 
 RESIZE = "{'type':'Resize','scale':(2048,64),'keep_ratio':True}"
 
@@ -61,6 +61,18 @@ def test_a_video_cut_in_the_middle_beside_others(run_tool, config_path, checkpoi
     assert len(list(read_frames(out / 'whole_overlay.mp4'))) == 40
     assert (out / 'picture_overlay.png').is_file()
     assert f'{40 + count + 1} pictures: ' in run.stdout
+
+
+def test_a_list_of_videos_is_none(tmp_path):
+    """FFmpeg would open the files that it names."""
+    pytest.importorskip('av')
+    with VideoWriter(tmp_path / 'other.mkv', 8) as writer:
+        for _ in range(2):
+            writer.write(np.zeros((32, 48, 3), np.uint8))
+    assert frame_size(tmp_path / 'other.mkv') == (48, 32)
+    (tmp_path / 'list.mp4').write_text('ffconcat version 1.0\nfile other.mkv\n')
+    with pytest.raises(ValueError, match=r'list\.mp4 .* cannot be read .*expected a whole file'):
+        next(read_frames(tmp_path / 'list.mp4'))
 
 
 def test_a_batch_of_unusual_pictures(run_tool, config_path, checkpoint_path, folder, tmp_path):

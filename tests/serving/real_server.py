@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,6 +57,21 @@ class Client:
     def segment(self, picture: bytes, options: str = '', **headers) -> Answer:
         headers = {'Content_Type': 'image/png', **headers}
         return self.request('POST', f'/v1/segment{options}', picture, **headers)
+
+
+class Blocked:
+    """Stands before a model until it is let go."""
+
+    def __init__(self, inferencer, monkeypatch):
+        self.let_go, self.calls = threading.Event(), 0
+        forward = inferencer.forward_packed
+
+        def blocked(batch):
+            self.calls += 1
+            self.let_go.wait(60)
+            return forward(batch)
+
+        monkeypatch.setattr(inferencer, 'forward_packed', blocked)
 
 
 def png(image: np.ndarray, kind: str = 'PNG', **options) -> bytes:

@@ -4,11 +4,12 @@ import json
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
-from real_server import SMALL, png, running
+from real_server import SMALL, Blocked, png, running
 
 pytest.importorskip('fastapi')
 from fastapi import Depends, FastAPI, Response
@@ -24,6 +25,18 @@ def connected(client, sent: bytes):
     with socket.create_connection(('127.0.0.1', client.port), timeout=30) as connection:
         connection.sendall(sent)
         yield connection
+
+
+def wait_until(happens: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait, at most so long, until it is so."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def in_work(app) -> float:
+    return app.state.service.metrics.in_work._value.get()
 
 
 def read_all(connection) -> bytes:
@@ -45,7 +58,7 @@ def test_an_endless_body_is_cut_off(client, length):
     piece = bytes(2**16) if b'Content' in length else b'10000\r\n' + bytes(2**16) + b'\r\n'
     sent = 0
     with connected(client, HEAD + length) as connection:
-        connection.settimeout(0.5)
+        connection.settimeout(20)
         received = b''
         try:
             while sent < 2_000_000_000 and not received:
@@ -90,45 +103,33 @@ def test_what_is_not_http_is_refused(client):
         assert status_of(read_all(connection)) == 400
 
 
-def test_too_many_requests_are_told_to_come_back(client, picture):
+def test_too_many_requests_are_told_to_come_back(inferencer, picture):
     head = HEAD + b'Content-Length: 500\r\n\r\n'
-    held = [connected(client, head) for _ in range(SMALL.max_requests)]
-    for one in held:
-        one.__enter__()
-    deadline = time.monotonic() + 30
-    answer = client.segment(png(picture))
-    while answer.status != 429 and time.monotonic() < deadline:
-        answer = client.segment(png(picture))
-    assert answer.status == 429 and int(answer.headers['retry-after']) >= 1
-    assert answer.reason.startswith('8 requests are in work; try again in')
-    assert client.request('GET', '/healthz').status == 200
-    for one in held:
-        one.__exit__(None, None, None)
-    while client.segment(png(picture)).status == 429:
-        assert time.monotonic() < deadline, 'those that left still count'
-
-
-class Blocked:
-    """Stands before a model until it is let go."""
-
-    def __init__(self, inferencer, monkeypatch):
-        self.let_go, self.calls = threading.Event(), 0
-        forward = inferencer.forward_packed
-
-        def blocked(batch):
-            self.calls += 1
-            self.let_go.wait(20)
-            return forward(batch)
-
-        monkeypatch.setattr(inferencer, 'forward_packed', blocked)
+    limits = replace(SMALL, read_seconds=60)
+    app = create_app({'tiny': inferencer}, limits, page=False)
+    with running(app, limits) as client:
+        with ExitStack() as held:
+            for _ in range(limits.max_requests):
+                held.enter_context(connected(client, head))
+            wait_until(lambda: in_work(app) == limits.max_requests)
+            answer = client.segment(png(picture))
+            assert answer.status == 429 and int(answer.headers['retry-after']) >= 1
+            assert answer.reason.startswith('8 requests are in work; try again in')
+            assert client.request('GET', '/healthz').status == 200
+        wait_until(lambda: in_work(app) == 0)
+        assert client.segment(png(picture)).status == 200
 
 
 def test_what_takes_too_long_is_dropped(inferencer, picture, monkeypatch):
     limits = replace(SMALL, max_seconds=0.3, batch_size=1)
     blocked = Blocked(inferencer, monkeypatch)
     with running(create_app({'tiny': inferencer}, limits, page=False), limits) as client:
-        answers = [client.segment(png(picture)) for _ in range(3)]
-        assert [answer.status for answer in answers] == [504] * 3
+        answers = [client.segment(png(picture))]
+        # A busy machine may drop pictures before the model has one.
+        while blocked.calls == 0:
+            answers.append(client.segment(png(picture)))
+        answers += [client.segment(png(picture)) for _ in range(2)]
+        assert {answer.status for answer in answers} == {504}
         assert answers[0].reason.startswith('no answer within 0.3 s; the picture was dropped')
         assert client.request('GET', '/healthz').status == 200
         assert blocked.calls == 1
@@ -136,7 +137,7 @@ def test_what_takes_too_long_is_dropped(inferencer, picture, monkeypatch):
         later = 1
         while client.segment(png(picture)).status != 200:
             later += 1
-    # The two behind the first one were dropped in the queue.
+    # Those behind the first one were dropped in the queue.
     assert blocked.calls <= 1 + later
 
 
@@ -149,11 +150,9 @@ def test_the_picture_of_a_client_that_left_is_dropped(inferencer, picture, monke
     with running(app, limits) as client:
         for _ in range(3):
             with connected(client, sent):
-                while blocked.calls == 0:
-                    time.sleep(0.01)
+                wait_until(lambda: blocked.calls == 1)
                 time.sleep(0.1)
-        while app.state.service.metrics.in_work._value.get():
-            time.sleep(0.01)
+        wait_until(lambda: app.state.service.metrics.requests.labels(400)._value.get() == 3)
         blocked.let_go.set()
         assert client.segment(content).status == 200
     assert blocked.calls == 2

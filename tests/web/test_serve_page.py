@@ -239,6 +239,12 @@ def test_a_request_reaches_no_other_file(url, path):
     assert 'root:' not in done
 
 
+@pytest.mark.parametrize('route', ['file=', 'file/', 'proxy='])
+def test_no_other_host_is_asked(url, route):
+    with pytest.raises(urllib.error.HTTPError, match='404'):
+        urllib.request.urlopen(f'{url}gradio_api/{route}https://example.org/a.png', timeout=20)
+
+
 def test_a_huge_request_is_refused(url):
     """Not only a huge file."""
     request = urllib.request.Request(f'{url}gradio_api/queue/join', b'{}', method='POST')

@@ -5,6 +5,7 @@ the model does, which is then not written; 2 for a mistake in the call.
 """
 
 import argparse
+from pathlib import Path
 
 from mmseg_custom import cli
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         export_litert(
             args.model,
             args.weights,
-            wanted_file(args, SUFFIX if '.' in args.out else ''),
+            wanted_file(args, SUFFIX if Path(args.out).suffix else ''),
             (args.size[0], args.size[-1]),
             data=args.data,
             num_pictures=args.num_pictures,

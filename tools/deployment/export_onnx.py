@@ -28,9 +28,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Export as the command line says."""
     args = parse_arguments(argv)
-    from mmseg_custom.deployment.checked_file import exit_if_different
+    from mmseg_custom.deployment.checked_file import exit_if_different, wanted_file
     from mmseg_custom.deployment.onnx_export import export_onnx
     from mmseg_custom.deployment.quantization import Variants, labelled_pictures
+    from mmseg_custom.inference.onnx_model import SUFFIX
 
     variants = Variants(args.fp16, args.int8, args.calibration, args.exclude, args.overwrite)
     variants.check()
@@ -38,13 +39,10 @@ def main(argv: list[str] | None = None) -> None:
         export_onnx(
             args.model,
             args.weights,
-            args.out,
+            wanted_file(args, SUFFIX),
             with_preprocessing=args.with_preprocessing,
             data=args.data,
             num_pictures=args.num_pictures,
-            max_difference=args.max_difference,
-            agreement=args.agreement,
-            overwrite=args.overwrite,
             cfg_options=args.cfg_options,
         )
         if args.fp16 or args.int8:
