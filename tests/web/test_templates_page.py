@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHONE
 from PIL import Image
+from screens import PHONE
 
 from mmseg_custom.datasets import generate_quickstart_dataset
 from mmseg_custom.inference.prediction_videos import draw_color, draw_side_by_side

@@ -1,6 +1,6 @@
-# A folder of micrographs: no direction is up, and stain and light differ from picture to picture, so
-# all flips and strong changes of colour are drawn; and most of a picture may be background, which
-# crops of several classes alone would show too little of. docs/binary.md has what it brings.
+# A folder of micrographs: no direction is up, and stain and light differ between pictures, so all
+# flips and strong changes of colour are drawn; and most of a picture may be background, which crops
+# of several classes alone would show too little of. docs/binary.md has what it brings.
 _base_ = './folder_512x512.py'
 crop_size = (256, 256)
 train_pipeline = _base_.train_pipeline
