@@ -41,7 +41,7 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     tifffile = import_extra('tifffile', 'data', f'the georeference of {path}')
     try:
         with tifffile.TiffFile(os.fspath(path)) as file:
-            tags = file.pages[0].tags
+            tags = file.pages[0].tags if file.pages else {}
             values = {
                 code: tags[code].value
                 for code in (PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS)

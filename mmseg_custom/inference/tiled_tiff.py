@@ -35,6 +35,9 @@ class TiffRows:
             raise ValueError(
                 f'{path} is not a readable TIFF ({error}); convert it, or leave out --tile'
             ) from error
+        if not self._file.pages:
+            self._file.close()
+            raise ValueError(f'{path} holds no picture; convert it, or leave out --tile')
         self._page = page = self._file.pages[0]
         self.height, self.width = page.imagelength, page.imagewidth
         self.num_bands = page.samplesperpixel
@@ -75,6 +78,11 @@ class TiffRows:
         across = -(-self.width // page.tilewidth) if page.is_tiled else 1
         first, last = start // tile_height, (stop - 1) // tile_height
         numbers = list(range(first * across, (last + 1) * across))
+        if numbers[-1] >= min(len(page.dataoffsets), len(page.databytecounts)):
+            raise ValueError(
+                f'{self.path} is cut off: it does not say where tile {numbers[-1]} lies; copy or '
+                'export the file anew'
+            )
         segments = self._file.filehandle.read_segments(
             [page.dataoffsets[number] for number in numbers],
             [page.databytecounts[number] for number in numbers],

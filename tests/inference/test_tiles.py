@@ -127,10 +127,19 @@ def test_a_damaged_tile_is_named(tmp_path, large):
             rows.read(64, 128)
 
 
-def test_other_files_have_one_line(tmp_path):
+def test_other_files_have_one_line(tmp_path, large):
     (tmp_path / 'a.tif').write_text('no picture')
     with pytest.raises(ValueError, match=r'a.tif is not a readable TIFF'):
         TiffRows(tmp_path / 'a.tif')
+    (tmp_path / 'a.tif').write_bytes(b'II*\0\x08\0\0\0')
+    with pytest.raises(ValueError, match=r'a.tif holds no picture; convert it'):
+        TiffRows(tmp_path / 'a.tif')
+    assert read_georeference(tmp_path / 'a.tif') is None
+    tifffile.imwrite(tmp_path / 'c.tif', large, photometric='rgb', tile=(64, 64))
+    (tmp_path / 'c.tif').write_bytes((tmp_path / 'c.tif').read_bytes()[:280])
+    refused = pytest.raises(ValueError, match=r'c.tif is cut off: .* where tile 5 lies')
+    with TiffRows(tmp_path / 'c.tif') as rows, refused:
+        rows.read(0, 64)
     tifffile.imwrite(tmp_path / 'b.tif', np.zeros((9, 9), np.uint16))
     with pytest.raises(ValueError, match=r'b.tif holds 1 bands of uint16.*expected 8-bit'):
         TiffRows(tmp_path / 'b.tif')
