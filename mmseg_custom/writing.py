@@ -24,7 +24,7 @@ def check_writable(folder: str | os.PathLike, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another thread had it, too
     except OSError as error:
         raise PermissionError(
             f'cannot write to the folder {folder} ({error.strerror}); choose another one with '

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = sorted((ROOT / 'tools').rglob('*.py'))
+# Scripts to copy, which need nothing of this project, have neither options nor its manners.
+COPIED = {'run_litert.py', 'run_onnx.py'}
+TOOLS = sorted(path for path in (ROOT / 'tools').rglob('*.py') if path.name not in COPIED)
 HEAVY = ('cv2', 'matplotlib', 'mmcv', 'mmengine', 'mmseg', 'numpy', 'scipy', 'torch')
 CODE = """
 import runpy, sys

@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.prediction_files import Tiling
 
     keep_freed_memory()
-    kinds = None if args.save is None else [kind for kind in args.save.split(',') if kind]
+    words = (args.save or '').replace(',', ' ').split()
+    kinds = None if args.save is None else words
     wanted = {*(kinds or ())}
     options = dict(
         model=args.model,

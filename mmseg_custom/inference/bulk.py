@@ -54,8 +54,8 @@ def predict_source(
         raise ValueError('--engine ray does not cut pictures into tiles; leave out --tile')
     resumes = num_ray_workers and Path(out_dir, ray_engine.MANIFEST).is_file()
     jobs = plan_jobs(source, out_dir, kinds, overwrite or resumes, tiling is not None)
-    if num_ray_workers:
-        num_planned, jobs = len(jobs), ray_engine.remaining_jobs(jobs, out_dir)
+    if resumes and not overwrite:
+        num_planned, jobs = len(jobs), ray_engine.remaining_jobs(jobs, out_dir, options)
         print(f'{num_planned - len(jobs)} of {num_planned} files are done already')
         if not jobs:
             return 0
@@ -64,7 +64,9 @@ def predict_source(
     check_writable(out_dir, '--out-dir')
     print(*report, file=sys.stderr)
     if num_ray_workers:
-        results = ray_engine.predict_on_ray(options, jobs, out_dir, num_ray_workers, opacity)
+        results = ray_engine.predict_on_ray(
+            options, jobs, out_dir, num_ray_workers, opacity, overwrite
+        )
     elif tiling:
         results = predict_large_files(inferencer, jobs, tiling)
     else:

@@ -20,7 +20,13 @@ from torch import Tensor
 from mmseg_custom.engine.launch import half_precision_inference
 from mmseg_custom.inference.finding import find_model
 from mmseg_custom.inference.onnx_model import is_onnx, open_onnx
-from mmseg_custom.inference.pictures import UNUSABLE, Source, is_picture, list_pictures
+from mmseg_custom.inference.pictures import (
+    UNUSABLE,
+    Source,
+    is_picture,
+    list_pictures,
+    rgb_of,
+)
 from mmseg_custom.inference.prediction import Prediction, RegionOptions
 from mmseg_custom.inference.predictor import (
     array_pipeline,
@@ -194,7 +200,14 @@ class Inferencer:
     def _forward(self, batch: list[_Loaded]) -> list[Prediction]:
         """Run a batch through the network."""
         start = time.perf_counter()
-        results = self.forward_packed([one.packed for one in batch])
+        try:
+            results = self.forward_packed([one.packed for one in batch])
+        except torch.OutOfMemoryError as error:
+            height, width = max(one.image.shape[:2] for one in batch)
+            raise ValueError(
+                f'{len(batch)} pictures of up to {width}x{height} pixels at once need more memory '
+                'than the device has; take a smaller batch_size, or tools/predict.py --tile'
+            ) from error
         predictions = [self._prediction(one, *found) for one, found in zip(batch, results)]
         self.seconds['predict'] += time.perf_counter() - start
         return predictions
@@ -286,7 +299,7 @@ class Inferencer:
 
     def _array(self, picture: Source, channel_order: str) -> np.ndarray:
         if isinstance(picture, Image.Image):
-            return np.asarray(picture.convert('RGB'))
+            return rgb_of(picture)
         if not isinstance(picture, np.ndarray):
             return read_image(self.model, picture)
         return picture if channel_order == 'rgb' else np.ascontiguousarray(picture[..., ::-1])

@@ -27,20 +27,21 @@ class Labelled:
         path: of the picture.
         truth: class of each pixel, 255 for none, integers (H, W).
         labels: predicted, integers (H, W).
-        probs: predicted probabilities, float32 (K, H, W); of one output channel of both classes.
+        probs: predicted probabilities, float32 (K, H, W), of one output channel of both classes;
+            None unless the inferencer gives them.
     """
 
     path: str
     truth: np.ndarray
     labels: np.ndarray
-    probs: np.ndarray
+    probs: np.ndarray | None
 
 
 def predict_labelled(inferencer: Inferencer, split: str = 'test') -> Iterator[Labelled]:
     """Predict the pictures of the config's data set, one by one.
 
     Args:
-        inferencer: with ``probs``.
+        inferencer: predicts; with ``probs`` where they are wanted.
         split: ``'test'`` or ``'val'``: whose data loader's data set it is.
 
     Raises:
@@ -62,7 +63,8 @@ def predict_labelled(inferencer: Inferencer, split: str = 'test') -> Iterator[La
             )
         truth = sample['data_samples'].gt_sem_seg.data[0].numpy()
         labels, _, probs = inferencer.forward_packed([sample])[0]
-        yield Labelled(path, truth, labels.cpu().numpy(), probs.cpu().numpy())
+        probs = None if probs is None else probs.cpu().numpy()
+        yield Labelled(path, truth, labels.cpu().numpy(), probs)
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,19 @@ def write_gallery(inferencer: Inferencer, split: str, count: int, out_html: Path
     """Write a page of the pictures that are predicted worst, from the worst on.
 
     Args:
-        inferencer: with ``probs``.
+        inferencer: predicts; without ``probs``, which as many pictures would hold in memory.
         split: as in :func:`predict_labelled`.
-        count: how many pictures.
+        count: how many pictures, at least 1.
         out_html: one file, with the pictures inside.
 
     Returns:
         All pictures, the worst first.
+
+    Raises:
+        ValueError: ``count`` is less than 1; or as :func:`predict_labelled`.
     """
+    if count < 1:
+        raise ValueError(f'--num {count}: expected at least 1 picture')
     meta = inferencer.model.dataset_meta
     kept: list[tuple[Scored, Labelled]] = []
     scored = []

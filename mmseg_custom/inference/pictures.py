@@ -27,6 +27,25 @@ def is_picture(source) -> bool:
     return not (path.is_dir() or is_video(path) or _is_pattern(path))
 
 
+def rgb_of(picture: Image.Image) -> np.ndarray:
+    """Return the pixels of a PIL image as they lie, RGB uint8 (H, W, 3); of 16 bits the upper 8.
+
+    Raises:
+        ValueError: its file ends early, or its pixels have no range (modes ``I`` and ``F``).
+    """
+    if picture.mode in ('I', 'F'):
+        raise ValueError(
+            f"a PIL image of mode '{picture.mode}' has no range; scale it to 0..255 and convert it "
+            'to RGB'
+        )
+    try:
+        if picture.mode.startswith('I;16'):
+            return (np.asarray(picture) >> 8).astype(np.uint8)[..., None].repeat(3, axis=2)
+        return np.asarray(picture.convert('RGB'))
+    except OSError as error:
+        raise ValueError(f'a PIL image cannot be decoded ({error}); copy its file anew') from error
+
+
 def is_video(path: str | os.PathLike) -> bool:
     """Whether the name is that of a video."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES

@@ -6,7 +6,9 @@ from the number of classes.
 
 import copy
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -27,6 +29,9 @@ from mmseg_custom.engine.task import fit_heads
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 from mmseg_custom.visualization.rendering import check_image, colour_table
 from mmseg_custom.wrapped import inner_configs
+
+# mmengine's scope belongs to the whole process, and readers build loaders in threads.
+_SCOPE_LOCK = threading.RLock()
 
 
 def load_model(
@@ -168,9 +173,12 @@ def array_pipeline(config: Config, tta: bool = False) -> Compose:
         return Compose([from_array, *rest])
 
 
-def in_scope(config: Config):
-    """Look classes up as the config wants while the block runs."""
-    return DefaultScope.overwrite_default_scope(config.get('default_scope') or SCOPE)
+@contextmanager
+def in_scope(config: Config) -> Iterator[None]:
+    """Look classes up as the config wants while the block runs, in one thread at a time."""
+    scope = config.get('default_scope') or SCOPE
+    with _SCOPE_LOCK, DefaultScope.overwrite_default_scope(scope):
+        yield
 
 
 def takes_bands(config: Config) -> bool:

@@ -33,15 +33,35 @@ def read_manifest(out_dir: str | os.PathLike) -> dict[str, dict]:
     return done
 
 
-def remaining_jobs(jobs: Sequence[Job], out_dir: str | os.PathLike) -> list[Job]:
-    """The jobs that are not in the manifest, or whose files or picture are not those of then."""
-    done = read_manifest(out_dir)
+def remaining_jobs(jobs: Sequence[Job], out_dir: str | os.PathLike, options: dict) -> list[Job]:
+    """The jobs that are not in the manifest, or whose files or picture are not those of then.
+
+    Args:
+        jobs: all of them.
+        out_dir: where the manifest lies.
+        options: as in :func:`predict_on_ray`.
+
+    Raises:
+        ValueError: the manifest is of another model.
+    """
+    done, model = read_manifest(out_dir), _model(options)
+    models = (entry.get('model', model) for entry in done.values())
+    other = next((one for one in models if one != model), None)
+    if other is not None:
+        raise ValueError(
+            f'{Path(out_dir, MANIFEST)} is of the model {" ".join(other)}, not of '
+            f'{" ".join(model)}; choose another --out-dir, or begin anew with --overwrite'
+        )
 
     def is_done(job: Job) -> bool:
         entry = done.get(str(job.image))
         return entry is not None and entry['state'] == _state(job)
 
     return [job for job in jobs if not is_done(job)]
+
+
+def _model(options: dict) -> list[str]:
+    return [str(options[key]) for key in ('model', 'weights') if options.get(key) is not None]
 
 
 def _state(job: Job) -> list | None:
@@ -58,6 +78,7 @@ def predict_on_ray(
     out_dir: str | os.PathLike,
     num_workers: int,
     opacity: float = 0.5,
+    overwrite: bool = False,
 ) -> Iterator[Result]:
     """Predict on a Ray cluster: the one of ``RAY_ADDRESS``, else one of this machine.
 
@@ -66,8 +87,10 @@ def predict_on_ray(
             be the same on all machines.
         jobs: from :func:`remaining_jobs`.
         out_dir: where the manifest lies.
-        num_workers: actors with a model each; one GPU each where the cluster has some.
+        num_workers: actors with a model each; one GPU each where the cluster has some and the
+            device is not ``cpu``.
         opacity: weight of the class colours, 0..1.
+        overwrite: begin a new manifest instead of going on with the one that is there.
 
     Yields:
         Results as they come, each noted in the manifest first.
@@ -81,7 +104,8 @@ def predict_on_ray(
         ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
     data.DataContext.get_current().enable_progress_bars = False
     rows = [{'image': str(job.image), 'files': json.dumps(job.files, default=str)} for job in jobs]
-    num_gpus = 1 if ray.cluster_resources().get('GPU') else 0
+    on_cpu = str(options.get('device')) == 'cpu'
+    num_gpus = 0 if on_cpu or not ray.cluster_resources().get('GPU') else 1
     results = data.from_items(rows).map_batches(
         Worker,
         fn_constructor_kwargs=dict(options=options, opacity=opacity),
@@ -94,11 +118,14 @@ def predict_on_ray(
     )
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     by_image = {str(job.image): job for job in jobs}
-    with open(Path(out_dir, MANIFEST), 'a', encoding='utf-8') as manifest:
+    with open(Path(out_dir, MANIFEST), 'w' if overwrite else 'a', encoding='utf-8') as manifest:
+        if manifest.tell():
+            manifest.write('\n')  # ends a line that a crash cut off
         for row in results.iter_rows():
             result = _from_row(row)
             if result.error is None:
-                entry = {'image': row['image'], 'state': _state(by_image[row['image']])}
+                state = _state(by_image[row['image']])
+                entry = {'image': row['image'], 'model': _model(options), 'state': state}
                 manifest.write(json.dumps(entry) + '\n')
                 manifest.flush()
             yield result

@@ -18,7 +18,10 @@ CONTAINERS = 'mov,matroska,avi'
 
 
 def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
-    """Yield the frames of a video in the order in which they are shown, RGB uint8 (H, W, 3).
+    """Yield the frames of a video in the order and the way up in which they are shown.
+
+    Yields:
+        RGB uint8 (H, W, 3), turned as the camera noted in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,7 +36,7 @@ def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
             damaged |= packet.is_corrupt
             for frame in packet.decode():
                 count, end = count + 1, frame.time or 0.0
-                yield frame.to_ndarray(format='rgb24')
+                yield np.rot90(frame.to_ndarray(format='rgb24'), round(frame.rotation / 90))
     # FFmpeg takes the end of a file for the end of the video.
     if damaged or stated - end > max(1.0, 0.05 * stated):
         raise ValueError(

@@ -240,6 +240,11 @@ class Model:
         """
         return self.app.runs.resume(self._run.id)
 
+    @property
+    def best(self) -> str | None:
+        """File name of the newest run's best checkpoint so far; None before one is saved."""
+        return next((path.name for path in outcome.best_checkpoints(self._run)), None)
+
     def pictures(self, split: str = 'val', count: int = 4) -> list[Path]:
         """The first pictures of a split of the data set that the newest run sees."""
         version = self.app.datasets.find_version(self._run.dataset, self._run.version)
@@ -265,7 +270,7 @@ class Model:
         Raises:
             ValueError: the run has no checkpoint yet.
         """
-        return outcome.predict(self._run, pictures, out_dir, device)
+        return [*outcome.predict(self._run, pictures, out_dir, device)]
 
     def evaluate(self, split: str = 'val') -> dict[str, float]:
         """Metrics of the newest run's best checkpoint, in percent.

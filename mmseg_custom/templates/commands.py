@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -165,7 +165,7 @@ def _described(prediction: 'Prediction') -> dict:
     return {'picture': prediction.name, 'regions': regions}
 
 
-def _regions_table(predictions: Sequence['Prediction']) -> PrettyTable:
+def _regions_table(predictions: Iterable['Prediction']) -> PrettyTable:
     """The largest regions of each picture."""
     table = _table('picture', 'concept', 'value', 'area (px)', 'box (x, y, width, height)')
     for prediction in predictions:

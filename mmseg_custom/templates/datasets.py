@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from mmseg_custom.messages import did_you_mean
 from mmseg_custom.templates.registry import DEFAULT_ROOT, Registry
 from mmseg_custom.templates.snapshots import copy_files, describe_files
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
 SHORTEST_ID = 6
+PARTIAL = '.partial-'
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Datasets:
             if row is not None and Path(row['folder']) != place:
                 raise ValueError(
                     f"data set '{name}' is {row['folder']} already, not {place}; choose another "
-                    'name'
+                    f'name with: tools/segmenter.py dataset create NAME {place}'
                 )
             if row is None:
                 connection.execute(
@@ -129,8 +132,9 @@ class Datasets:
         content = _read(entry.folder)
         manifest = _manifest(content, describe_files(entry.folder, content.files))
         version = self._version(manifest_id(manifest), entry.name, time.time())
-        if version.differences():
-            self._write(version, manifest, entry.folder, content)
+        with FileLock(self.registry.root / f'{VERSIONS}.lock'):
+            if version.differences():
+                self._write(version, manifest, entry.folder, content)
         self.registry.change(
             'INSERT OR IGNORE INTO versions VALUES (?, ?, ?)',
             (version.id, entry.name, version.created),
@@ -178,19 +182,20 @@ class Datasets:
     ) -> None:
         """Make a version beside its place, and put it there when it is whole."""
         version.place.parent.mkdir(exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=version.place.parent))
+        for left_by_a_killed_process in version.place.parent.glob(f'{PARTIAL}*'):
+            shutil.rmtree(left_by_a_killed_process)
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=version.place.parent))
         try:
             made = replace(version, place=partial)
             made.folder.mkdir()
             write_atomically(partial / MANIFEST, manifest)
             copy_files(source, made.manifest['files'], made.folder, self._copies(version.dataset))
             _check_the_same(content, made.folder, source)
-            if version.differences():  # else another process made it meanwhile
-                if version.place.exists():
-                    version.place.rename(partial / 'damaged')
-                version.place.mkdir()
-                for path in (made.folder, partial / MANIFEST):
-                    path.rename(version.place / path.name)
+            if version.place.exists():
+                version.place.rename(partial / 'damaged')
+            version.place.mkdir()
+            for path in (made.folder, partial / MANIFEST):
+                path.rename(version.place / path.name)
         finally:
             shutil.rmtree(partial)
 

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmseg_custom.engine.checkpoint_files import problem_of, saved_checkpoints
@@ -15,8 +15,15 @@ from mmseg_custom.templates.tool_commands import tool_command
 from mmseg_custom.writing import check_writable
 
 OVERLAY, REGIONS = 'overlay', 'hosted'
+OPACITY = 0.5
 WEIGHT_FORMATS = ('pth', 'safetensors')
 EXPORTED = {'onnx': '.onnx', 'pt2': '.pt2', 'litert': '.tflite'}
+
+
+def best_checkpoints(run: Run) -> list[Path]:
+    """The files of a run that were saved for their score, the newest first."""
+    found = run.training.glob('best_*.pth')
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def best_checkpoint(run: Run) -> Path:
@@ -25,10 +32,7 @@ def best_checkpoint(run: Run) -> Path:
     Raises:
         ValueError: there is none yet.
     """
-    found = sorted(
-        run.training.glob('best_*.pth'), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    for path in (*found, *saved_checkpoints(run.training)):
+    for path in (*best_checkpoints(run), *saved_checkpoints(run.training)):
         if problem_of(path) is None:
             return path
     raise ValueError(f'{run.id} ({run.status}) has no checkpoint yet; wait until it has saved one')
@@ -52,8 +56,8 @@ def predict(
     pictures: Source | Sequence[Source],
     out_dir: str | os.PathLike | None = None,
     device: str | None = None,
-) -> list[Prediction]:
-    """Predict pictures, and write overlay and regions (JSON) of each.
+) -> Iterator[Prediction]:
+    """Predict pictures one after another, and write overlay and regions (JSON) of each.
 
     Args:
         run: of the registry.
@@ -72,21 +76,19 @@ def predict(
     if out_dir is not None:
         check_writable(out_dir, '--out-dir')
     model = open_model(run, device)
-    predictions, names = [], {}
+    names: dict[str, str] = {}
     for prediction in model.stream(pictures):
-        predictions.append(prediction)
-        if out_dir is None:
-            continue
-        stem = Path(prediction.name).stem
-        if stem in names:
-            raise ValueError(
-                f'{names[stem]} and {prediction.name} would both be written to {stem}_*; predict '
-                'them into two folders'
-            )
-        names[stem] = prediction.name
-        for kind in (OVERLAY, REGIONS):
-            WRITERS[kind](prediction, Path(out_dir, f'{stem}{ENDINGS[kind]}'), 0.5)
-    return predictions
+        if out_dir is not None:
+            stem = Path(prediction.name).stem
+            if stem in names:
+                raise ValueError(
+                    f'{names[stem]} and {prediction.name} would both be written to {stem}_*; '
+                    'predict them into two folders'
+                )
+            names[stem] = prediction.name
+            for kind in (OVERLAY, REGIONS):
+                WRITERS[kind](prediction, Path(out_dir, f'{stem}{ENDINGS[kind]}'), OPACITY)
+        yield prediction
 
 
 def evaluate(run: Run, split: str = 'val') -> dict[str, float]:

@@ -200,17 +200,17 @@ class TemplatesPage:
         model = self.app.run(run)
         history = model.history()
         validations = [record['step'] for record in history if record['mode'] == 'val']
-        now = run, len(history), len(validations)
+        now = run, len(history), (len(validations), model.best)
         shown = [status_line(run, model.status()), skip, skip, skip, now]
         if now != seen:
             log = '\n'.join([*model.logs()][-LOG_LINES:])
             shown[1], shown[3] = curves(history), log
-        if (run, len(validations)) != (seen[:1] + seen[2:]):
+        if (run, now[2]) != (seen[:1] + seen[2:]):
             shown[2] = self._samples(model, validations)
         return shown
 
     def _samples(self, model: Model, validations: Sequence[int]) -> str:
-        """What the model makes of some pictures after the last of its validations."""
+        """What the best checkpoint so far makes of some pictures."""
         if not validations:
             return ''
         try:

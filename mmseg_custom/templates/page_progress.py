@@ -55,6 +55,7 @@ def samples_shown(predictions: Sequence[Prediction], step: int) -> str:
         source = data_url(small, 'JPEG', quality=90, subsampling=0)
         figures.append(f'<img src="{source}" alt="picture beside its predicted classes">')
     return (
-        f'<p>Pictures of the validation beside their prediction, after iteration {step}</p>'
+        '<p>Pictures of the validation beside their prediction by the best checkpoint '
+        f'up to iteration {step}</p>'
         f'<div class="samples">{"".join(figures)}</div>'
     )

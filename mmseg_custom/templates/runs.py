@@ -2,10 +2,12 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mmseg_custom.templates import worker
@@ -137,10 +139,10 @@ class Runs:
                 ),
             )
             run = self.records.get(f'run-{cursor.lastrowid}', connection)
-            _make_folder(run)
-            write_atomically(run.params_file, dump_params(plan.params).encode())
-            write_atomically(run.config, plan.config.encode())
-            self._start(run, connection, resume=False)
+            with _new_folder(run):
+                write_atomically(run.params_file, dump_params(plan.params).encode())
+                write_atomically(run.config, plan.config.encode())
+                self._start(run, connection, resume=False)
         return run.id
 
     def _start(self, run: Run, connection, resume: bool) -> None:
@@ -176,6 +178,8 @@ class Runs:
         percent, seconds = progress(run.training_log, run.iterations)
         if run.status == FAILED:
             return RunStatus(FAILED, percent, None, run.reason)
+        if run.status == QUEUED and run.stop_asked:
+            return RunStatus(QUEUED, percent, None, 'stops before it begins')
         if run.status == QUEUED:
             ahead = self.records.ahead_of(run)
             doing = 'trains' if ahead and ahead.status == TRAINING else 'waits'
@@ -298,10 +302,17 @@ def _device_key(name: str) -> str:
     return f'cuda:{int(name.partition(":")[2] or 0)}'
 
 
-def _make_folder(run: Run) -> None:
+@contextmanager
+def _new_folder(run: Run) -> Iterator[None]:
+    """Make the folder of a run; after an error nothing is left of it."""
     try:
         run.folder.mkdir(parents=True)
     except FileExistsError:
         raise FileExistsError(
             f'{run.folder} exists but is not in the registry {run.root}; move it away'
         ) from None
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(run.folder)
+        raise

@@ -25,7 +25,8 @@ from mmseg_custom.visualization.rendering import (
     paint,
 )
 
-SMALLEST_SIDE = 320  # pictures with a shorter side are shown enlarged by a whole factor
+SMALLEST_SIDE = 320  # pictures with a shorter side are shown enlarged by a whole factor,
+LARGEST_SIDE = 4096  # which leaves the longer one below this
 SMALLEST_FONT, LARGEST_FONT = 13, 64
 TITLES = ('image', 'ground truth', 'prediction')
 
@@ -43,7 +44,8 @@ def draw_overlay(
     """Lay the class colours over a picture and draw the legend on its right.
 
     The legend lists the classes that are present with their share of the labelled pixels, largest
-    first. A picture smaller than 320 pixels is enlarged by a whole factor so that it can be read.
+    first. A picture smaller than 320 pixels is enlarged by a whole factor so that it can be read,
+    unless it is very long.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -62,7 +64,8 @@ def draw_overlay(
     shares = class_shares(class_map, len(classes), ignore_index)
     entries = legend_entries(classes, palette, shares)
     height, width = class_map.shape
-    factor = math.ceil(SMALLEST_SIDE / min(height, width)) if min(height, width) > 0 else 1
+    factor = math.ceil(SMALLEST_SIDE / min(height, width))
+    factor = max(1, min(factor, LARGEST_SIDE // max(height, width)))
     border = max(1, round(factor * min(height, width) / 700))
     picture = blend(
         _enlarge(image, factor), _enlarge(class_map, factor), palette, opacity, border, ignore_index

@@ -56,7 +56,7 @@ def test_tiles_of_one_size_are_pictures(write_onnx, blocks):
     bands = predict_bands(
         inferencer.model, lambda *rows: picture[slice(*rows)], (96, 160), (48, 80), 0
     )
-    labels = np.concatenate([band for band, _ in bands])
+    labels = np.concatenate(list(bands))
     np.testing.assert_array_equal(labels[48:, :80], inferencer(picture[48:, :80]).labels)
     np.testing.assert_array_equal(labels[:48, 80:], inferencer(picture[:48, 80:]).labels)
 

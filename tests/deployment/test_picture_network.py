@@ -28,6 +28,7 @@ def own_logits(model):
 def test_pixels_give_the_models_logits(name, takes_bgr):
     model = tiny_model(name)
     model.data_preprocessor.channel_conversion = not takes_bgr
+    model.data_preprocessor.swaps_colours = not takes_bgr
     with torch.inference_mode():
         logits = PictureNetwork(model)(PIXELS)[0]
     wanted = own_logits(model)

@@ -15,12 +15,11 @@ from mmseg_custom.deployment.picture_network import PictureNetwork, describe
 from mmseg_custom.deployment.torch_export import Pt2Model, export_pt2, write_pt2
 
 SIZES = [(1, 3, 64, 64), (3, 3, 96, 65), (1, 3, 150, 70)]
-MODELS = ['segformer_mlp_b0', 'segmenter_vit-t_mask', 'segmenter_vit-t_linear']
+MODELS = ['segformer_b0', 'segformer_mlp_b0', 'segmenter_vit-t_mask', 'segmenter_vit-t_linear']
 
 
-@pytest.mark.parametrize(
-    'name', ['segformer_b0', *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MODELS)
 def test_a_file_for_every_batch_and_size(tmp_path, name):
     network = PictureNetwork(tiny_model(name))
     write_pt2(network, tmp_path / 'tiny.pt2', describe(network.model))

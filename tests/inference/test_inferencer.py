@@ -1,3 +1,4 @@
+import io
 import sys
 
 import numpy as np
@@ -50,6 +51,41 @@ def test_every_kind_of_picture_gives_the_same(inferencer, picture, picture_path)
     swapped = inferencer(picture[..., ::-1], channel_order='bgr')
     np.testing.assert_array_equal(swapped.labels, wanted)
     assert (inferencer(picture[..., ::-1]).labels != wanted).any()
+
+
+def test_pil_images_of_16_bits_and_those_that_are_no_pictures(inferencer, picture, tmp_path):
+    grey = picture[..., 0]
+    wanted = inferencer(grey[..., None].repeat(3, axis=2)).labels
+    Image.fromarray(grey.astype(np.uint16) * 256 + 99).save(tmp_path / 'deep.png')
+    deep = Image.open(tmp_path / 'deep.png')
+    assert deep.mode == 'I;16'
+    for source in (deep, tmp_path / 'deep.png'):
+        np.testing.assert_array_equal(inferencer(source).labels, wanted)
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, 'PNG')
+    cut = Image.open(io.BytesIO(content.getvalue()[:-300]))
+    reasons = {}
+    sources = [cut, Image.fromarray(grey.astype(np.float32)), picture]
+    (last,) = inferencer.stream(sources, failed=reasons.__setitem__)
+    assert last.name == '2' and 'PIL image cannot be decoded' in reasons['0']
+    assert "mode 'F' has no range; scale it to 0..255" in reasons['1']
+
+
+def test_what_does_not_fit_in_memory_is_tried_one_by_one(inferencer, picture, monkeypatch):
+    forward = inferencer.forward_packed
+
+    def limited(batch):
+        if sum(one['inputs'].shape[2] for one in batch) > 90:
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return forward(batch)
+
+    monkeypatch.setattr(inferencer, 'forward_packed', limited)
+    reasons = {}
+    sources = [picture, picture, picture.repeat(2, axis=1)]
+    found = list(inferencer.stream(sources, failed=reasons.__setitem__))
+    assert [one.name for one in found] == ['0', '1']
+    assert reasons['2'].startswith('1 pictures of up to 180x61 pixels at once need more memory')
 
 
 def test_pictures_of_several_sizes_keep_their_order(inferencer):

@@ -62,7 +62,7 @@ def test_one_output_channel_has_a_gallery(binary, inferencer, tmp_path):
     assert [found.miou for found in ranked] == [100.0, 100.0]
 
 
-def test_the_gallery_begins_with_the_worst(inferencer, tmp_path):
+def test_the_gallery_begins_with_the_worst(inferencer, tmp_path, monkeypatch):
     ranked = write_gallery(inferencer, 'test', 2, tmp_path / 'new' / 'worst.html')
     assert [found.miou for found in ranked] == [0.0, 100.0]
     page = (tmp_path / 'new' / 'worst.html').read_text()
@@ -72,5 +72,9 @@ def test_the_gallery_begins_with_the_worst(inferencer, tmp_path):
     assert len(pictures) == 2 and '<h1>The 2 worst of 2 pictures</h1>' in page
     for content in pictures:
         assert np.asarray(Image.open(io.BytesIO(content))).std() > 20
+    monkeypatch.setattr(inferencer, 'probs', False)
     only = write_gallery(inferencer, 'test', 1, tmp_path / 'worst.html')
-    assert len(only) == 2 and 'good' not in (tmp_path / 'worst.html').read_text()
+    assert only == ranked and 'good' not in (tmp_path / 'worst.html').read_text()
+    assert [one.probs for one in predict_labelled(inferencer)] == [None, None]
+    with pytest.raises(ValueError, match='--num 0: expected at least 1'):
+        write_gallery(inferencer, 'test', 0, tmp_path / 'worst.html')

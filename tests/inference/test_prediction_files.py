@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -164,6 +165,25 @@ def test_a_video_keeps_order_rate_and_size(inferencer, film, tmp_path):
         np.testing.assert_allclose(shown[:, :96].mean(), frame.mean(), atol=3)
         expected = blend(frame, inferencer(frame).labels, inferencer.model.dataset_meta['palette'])
         assert abs(shown[:, 96:].astype(int) - expected).mean() < 12
+
+
+def test_a_video_is_turned_as_the_camera_noted(tmp_path):
+    pytest.importorskip('av')
+    left_white = np.zeros((64, 96, 3), np.uint8)
+    left_white[:, :48] = 255
+    with VideoWriter(tmp_path / 'film.mp4', 3) as writer:
+        writer.write(left_white)
+    content = (tmp_path / 'film.mp4').read_bytes()
+    # The matrix of the track: a quarter to the right instead of the identity.
+    one = 1 << 16
+    upright, turned = (
+        struct.pack('>9i', *rows, 1 << 30)
+        for rows in [(one, 0, 0, 0, one, 0, 0, 0), (0, one, 0, -one, 0, 0, 0, 0)]
+    )
+    start = content.index(upright, content.index(b'tkhd'))
+    (tmp_path / 'film.mp4').write_bytes(content[:start] + turned + content[start + 36 :])
+    (frame,) = read_frames(tmp_path / 'film.mp4')
+    np.testing.assert_allclose(frame, np.rot90(left_white, -1), atol=12)
 
 
 def test_videos_and_pictures_of_one_pattern(inferencer, film, picture_path, tmp_path):

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.nn import functional
 
 from mmseg_custom.datasets.palette import distinct_palette
 from mmseg_custom.engine.config import load_config
-from mmseg_custom.inference.predictor import choose_device, load_model, read_image
+from mmseg_custom.inference.predictor import choose_device, in_scope, load_model, read_image
 
 CLASSES = ('sky', 'road', 'tree', 'car')
 
@@ -53,6 +55,24 @@ def test_model_has_the_weights_and_classes_of_the_checkpoint(model, checkpoint_p
 def test_the_default_scope_of_the_caller_is_left_alone(config_path, checkpoint_path, picture):
     with DefaultScope.overwrite_default_scope('mmseg'):
         predict_image(load_model(config_path, checkpoint_path, 'cpu'), picture)
+        assert DefaultScope.get_current_instance().scope_name == 'mmseg'
+
+
+def test_the_default_scope_survives_threads(model):
+    entered, leave = threading.Event(), threading.Event()
+
+    def look_up():
+        with in_scope(model.cfg):
+            entered.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=look_up)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        with in_scope(model.cfg):
+            other.start()
+            assert not entered.wait(0.2)
+        leave.set()
+        other.join()
         assert DefaultScope.get_current_instance().scope_name == 'mmseg'
 
 

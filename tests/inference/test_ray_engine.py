@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from single_prediction import predict_image
 
+from mmseg_custom.inference.prediction_files import Job
 from mmseg_custom.inference.predictor import load_model
-from mmseg_custom.inference.ray_engine import MANIFEST, read_manifest
+from mmseg_custom.inference.ray_engine import MANIFEST, read_manifest, remaining_jobs
 
 ROOT = Path(__file__).parents[2]
 COUNT = 60
@@ -32,11 +33,23 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_manifest_that_was_cut_off(tmp_path):
+def test_a_manifest_that_was_cut_off_and_one_of_another_model(tmp_path):
     assert read_manifest(tmp_path) == {}
-    whole = json.dumps({'image': 'a.png', 'state': [1, 2, ['mask']]})
-    (tmp_path / MANIFEST).write_text(f'{whole}\n{whole[:20]}')
-    assert [*read_manifest(tmp_path)] == ['a.png']
+    jobs, lines, options = [], [], dict(model='a.py', weights='b.pth')
+    for name in ('first', 'changed', 'lost', 'cut'):
+        image, mask = tmp_path / f'{name}.jpg', tmp_path / f'{name}.png'
+        for path in (image, mask):
+            path.write_text(name)
+        jobs.append(Job(image, {'mask': mask}))
+        state = [len(name), image.stat().st_mtime_ns, ['mask']]
+        entry = {'image': str(image), 'model': ['a.py', 'b.pth'], 'state': state}
+        lines.append(json.dumps(entry))
+    (tmp_path / MANIFEST).write_text('\n'.join(lines)[:-20])
+    jobs[1].image.write_text('another')
+    jobs[2].files['mask'].unlink()
+    assert remaining_jobs(jobs, tmp_path, options) == jobs[1:]
+    with pytest.raises(ValueError, match=r'of the model a.py b.pth, not of c.pth; .* --overwrite'):
+        remaining_jobs(jobs, tmp_path, dict(model='c.pth', weights=None))
 
 
 @pytest.mark.slow
@@ -49,9 +62,9 @@ def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     call += ['--out-dir', out, '--save', 'mask', '--device', 'cpu', '--engine', 'ray']
     run = subprocess.Popen([*map(str, call)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 240
-    while len(read_manifest(out)) < 5 and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    killed = kill_a_worker()
+    while not [*out.glob('*.png')] and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed = kill_a_worker(run.pid)
     text, errors = (stream.decode() for stream in run.communicate(timeout=280))
     assert run.returncode == 1, errors
     assert '1 of 61 files failed:' in errors and 'broken.jpg (10 bytes)' in errors
@@ -72,9 +85,17 @@ def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     assert len(changed) == 3 and len(read_manifest(out)) == COUNT
 
 
-def kill_a_worker() -> bool:
-    """Kill one of Ray's actors that hold a model."""
-    found = subprocess.run(['pgrep', '-f', r'ray::.*Worker'], capture_output=True, text=True)
-    for number in found.stdout.split()[:1]:
-        os.kill(int(number), signal.SIGKILL)
-    return bool(found.stdout.split())
+def kill_a_worker(driver: int) -> bool:
+    """Kill one of the actors that hold a model, among the processes that a driver began."""
+    table = subprocess.run(['ps', '-eo', 'pid,ppid,args'], capture_output=True, text=True).stdout
+    rows = [line.split(maxsplit=2) for line in table.splitlines()[1:]]
+    parents = {pid: parent for pid, parent, *_ in rows}
+
+    def is_below(pid: str) -> bool:
+        return pid in parents and (parents[pid] == str(driver) or is_below(parents[pid]))
+
+    actors = [pid for pid, _, args in rows if args.startswith('ray::') and 'Worker' in args]
+    found = next(filter(is_below, actors), None)
+    if found is not None:
+        os.kill(int(found), signal.SIGKILL)
+    return found is not None

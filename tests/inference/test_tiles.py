@@ -136,6 +136,7 @@ def test_other_files_have_one_line(tmp_path):
         TiffRows(tmp_path / 'b.tif')
 
 
+@pytest.mark.slow
 def test_the_tool_in_tiles(run_tool, config_path, checkpoint_path, large, tmp_path):
     source, out = tmp_path / 'pictures' / 'large.tif', tmp_path / 'out'
     source.parent.mkdir()

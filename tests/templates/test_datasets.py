@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -183,6 +184,15 @@ def test_files_that_lie_elsewhere_are_refused(datasets, tmp_path):
     write_polygons(tmp_path / 'here', path=str(tmp_path / 'there'))
     with pytest.raises(ValueError, match='there/images/train/a.png .* lies outside its folder'):
         datasets.create('here', tmp_path / 'here')
+
+
+def test_many_make_the_same_version_at_once(blocks, tmp_path):
+    left = tmp_path / 'root/versions/.partial-of-a-killed-one/data'
+    left.mkdir(parents=True)
+    with ThreadPoolExecutor(4) as threads:
+        made = [*threads.map(lambda _: Datasets(tmp_path / 'root').version('blocks'), range(4))]
+    assert len({version.id for version in made}) == 1 and made[0].differences() == []
+    assert [path.name for path in made[0].place.parent.iterdir()] == [made[0].id]
 
 
 def test_links_are_followed_when_copying(datasets, blocks, tmp_path):

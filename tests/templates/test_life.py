@@ -146,16 +146,18 @@ def test_a_stopped_run_saves_and_continues(app):
 
 def test_the_second_run_on_a_device_waits(app):
     runs = app.runs
-    first = started(runs)
+    # Killed in the end: it may be as long as a busy machine needs for what follows.
+    first = runs.queue(small(dataset_id='blocks', **{**SHORT, 'num_epochs': 200}))
     second = runs.queue(small(dataset_id='blocks', **SHORT))
     third = runs.queue(small(dataset_id='blocks', **SHORT))
-    assert runs.status(second).reason == f'waits for {first.id}, which trains on cpu'
+    until(lambda: runs.status(first).status != QUEUED)
+    assert runs.status(second).reason == f'waits for {first}, which trains on cpu'
     assert runs.status(third).status == QUEUED
     runs.stop(third)
     assert runs.wait(third, SECONDS).reason == 'stopped by user before it began'
-    os.kill(pid_of(first.trainer), signal.SIGKILL)
+    os.kill(pid_of(runs.get(first).trainer), signal.SIGKILL)
     finished(runs, second)
-    assert runs.get(second).started > runs.get(first.id).ended
+    assert runs.get(second).started > runs.get(first).ended
 
 
 def test_an_error_of_the_training_is_the_reason(app, tmp_path):

@@ -193,6 +193,14 @@ def test_a_wrong_key_is_named_with_the_nearest(changes, expected):
     assert expected in fault(**changes)
 
 
+def test_a_template_that_is_none_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="is 'MMSegmentation_Segformr', .* did you mean"):
+        default_params('MMSegmentation_Segformr')
+    for other in ('segformer', '', None):
+        with pytest.raises(ValueError, match=f'expected one of {", ".join(TEMPLATES)}$'):
+            default_params(other)
+
+
 def test_every_fault_has_a_line():
     values = content(batch_size=17, num_epochs=0, concepts='car')
     values['data_set'] = 'x'

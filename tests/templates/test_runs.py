@@ -10,7 +10,7 @@ import time
 
 import pytest
 from run_rows import add
-from small_templates import write_blocks
+from small_templates import small, write_blocks
 
 from mmseg_custom.engine import run_log
 from mmseg_custom.templates import records, worker
@@ -20,6 +20,9 @@ from mmseg_custom.templates.processes import identity, is_alive, pid_of
 from mmseg_custom.templates.records import FAILED, QUEUED, TRAINED, TRAINING, Records
 from mmseg_custom.templates.registry import SCHEMA_VERSION, Registry
 from mmseg_custom.templates.runs import Runs
+
+# At most, on a busy machine.
+SECONDS = 120
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def runs(tmp_path) -> Runs:
 
 def kill(process: str) -> None:
     os.kill(pid_of(process), signal.SIGKILL)
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + SECONDS
     while is_alive(process):
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -138,7 +141,7 @@ def test_a_training_outlives_its_worker(runs, process):
         runs.resume(run)
     # What the worker would have passed on.
     runs.stop(run)
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + SECONDS
     while is_alive(trainer) and time.monotonic() < ends:
         time.sleep(0.01)
     assert runs.status(run).status == FAILED
@@ -158,6 +161,7 @@ def test_who_waits_for_whom(runs, process):
     kill(runs.get('run-1').trainer)
     assert runs.status(second).reason == 'starting'
     assert runs.status(third).reason == 'waits for run-2, which waits on cpu'
+    assert runs.stop(third).reason == 'stops before it begins'
 
 
 def test_a_worker_waits_for_its_turn_and_looks_at_the_data(runs, process, tmp_path):
@@ -171,11 +175,11 @@ def test_a_worker_waits_for_its_turn_and_looks_at_the_data(runs, process, tmp_pa
         with registry.transaction() as connection:
             runs._start(runs.get(run_id), connection, resume=False)
     runs.stop(third)
-    assert runs.wait(third, 30).reason == 'stopped by user before it began'
+    assert runs.wait(third, SECONDS).reason == 'stopped by user before it began'
     assert runs.status(second).reason == f'waits for {first}, which trains on cpu'
     (version.folder / 'dataset.yaml').unlink()
     kill(runs.get(first).worker)
-    status = runs.wait(second, 30)
+    status = runs.wait(second, SECONDS)
     assert status.status == FAILED and 'damaged: dataset.yaml is missing' in status.reason
     assert 'ValueError: version' in runs.get(second).log.read_text()
 
@@ -217,6 +221,14 @@ def test_logs_are_followed_to_the_end(runs, process):
     assert next(lines) == 'second'
     kill(one)
     assert [*lines] == ['last']
+
+
+def test_a_run_that_cannot_start_leaves_nothing(runs, tmp_path, monkeypatch):
+    params = small(dataset_id=str(write_blocks(tmp_path / 'blocks')))
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'no_python'))
+    with pytest.raises(FileNotFoundError, match='no_python'):
+        runs.queue(params)
+    assert runs.list() == [] and not any((tmp_path / 'root/runs').iterdir())
 
 
 def test_an_unknown_run_is_named(runs):

@@ -78,6 +78,14 @@ def test_small_pictures_are_enlarged_by_a_whole_factor():
     np.testing.assert_array_equal(overlay[:320, :400], image.repeat(8, 0).repeat(8, 1))
 
 
+@pytest.mark.parametrize(('width', 'factor'), [(1500, 2), (5000, 1)])
+def test_long_pictures_do_not_become_huge(width, factor):
+    image, labels = np.full((4, width, 3), 90, np.uint8), np.zeros((4, width), np.uint8)
+    overlay = draw_overlay(image, labels, ('road',), [(0, 0, 0)], opacity=0)
+    assert (overlay[: 4 * factor, : width * factor] == 90).all()
+    assert (overlay[4 * factor :, : width * factor] == 255).all()
+
+
 @pytest.mark.parametrize('num_classes', [1, 2, 150])
 def test_legend_is_complete_for_any_number_of_classes(num_classes):
     class_map = np.arange(360 * 480).reshape(360, 480) // 40 % num_classes

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import free_port
+from screens import LAPTOP
 
 from mmseg_custom.engine.config import load_config
 from mmseg_custom.registry import MODELS, register_all
@@ -19,7 +20,6 @@ from mmseg_custom.registry import MODELS, register_all
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('background', 'street', 'tree')
 PALETTE = [[30, 34, 42], [231, 111, 81], [42, 157, 143]]
-LAPTOP, PHONE = (1280, 800), (390, 844)
 BROWSER = 'chromium'
 ARGUMENTS = [
     '--headless=new',

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHONE
 from PIL import Image
+from screens import PHONE
 
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.prediction import Prediction

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.inference.inferencer import Inferencer
     from mmseg_custom.inference.labelled import write_gallery
 
-    options = dict(probs=True, confidence=False, cfg_options=args.cfg_options)
+    options = dict(confidence=False, cfg_options=args.cfg_options)
     inferencer = Inferencer(args.model, args.weights, args.device, **options)
     for found in write_gallery(inferencer, args.split, args.num, args.out)[: args.num]:
         print(f'{found.miou:6.2f}  {found.path}')
