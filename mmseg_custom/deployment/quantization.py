@@ -93,7 +93,7 @@ class Variants:
             is the loss.
 
         Raises:
-            ParityError: probabilities of a file are not finite.
+            ValueError: what a file predicts is not finite; the file is not kept.
         """
         self.check()
         source, reports = Path(source), {}
