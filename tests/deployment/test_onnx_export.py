@@ -149,16 +149,17 @@ def test_the_tool_ends_with_status_1(files, run_tool):
     assert not [*files.glob('*failed*')]
 
 
+ONE_CHANNEL = dict(num_classes=2, out_channels=1, loss_decode=dict(type='BinaryCrossEntropyLoss'))
+MASK_OF_ONE_CHANNEL = segmenter('mask')
+MASK_OF_ONE_CHANNEL['decode_head'].update(ONE_CHANNEL)
 SMALL = {
     'MLP decoder': segformer(),
     'convolution decoder': segformer(head=dict(type='SegformerHead')),
     'mask decoder': segmenter('mask'),
     'linear decoder': segmenter('linear'),
-    'mask decoder, one channel': segmenter('mask', num_classes=1),
+    'mask decoder, one channel': MASK_OF_ONE_CHANNEL,
     'padded on all sides': segmenter('mask', patch_pad='same', interpolate_mode='bilinear'),
-    'one channel': segformer(
-        head=dict(num_classes=2, out_channels=1, loss_decode=dict(type='BinaryCrossEntropyLoss'))
-    ),
+    'one channel': segformer(head=ONE_CHANNEL),
 }
 
 
