@@ -53,7 +53,7 @@ quickstart-segmenter: $(STAMP)
 	$(BIN)/python tools/quickstart.py segmenter
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=20
 
 # The tests of the pages look at them with it.
 browser:
