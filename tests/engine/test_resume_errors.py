@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ def stopped(tmp_path_factory, training_pictures) -> Path:
     work_dir = tmp_path_factory.mktemp('stopped') / 'run'
     asynchronous = 'default_hooks.checkpoint.asynchronous=True'
     assert run(configured(training_pictures, asynchronous, hooks=killed(5)), work_dir) is None
+    # The thread that writes goes on in this process.
+    deadline = time.monotonic() + 60
+    while not (work_dir / 'last_checkpoint').is_file() or [*work_dir.glob('.*.partial')]:
+        assert time.monotonic() < deadline, 'the checkpoint is not written'
+        time.sleep(0.02)
     return work_dir
 
 
