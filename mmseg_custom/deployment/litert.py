@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.parity import ParityReport, compare
-from mmseg_custom.deployment.parity_pictures import find_pictures
+from mmseg_custom.deployment.parity_pictures import Source
 from mmseg_custom.deployment.picture_network import PictureNetwork, at_size, describe
-from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.messages import import_extra
 
 SUFFIX = '.tflite'
@@ -31,14 +30,9 @@ IDENTIFIER = b'TFL3'
 
 
 def export_litert(
-    model: str | os.PathLike,
-    weights: str | os.PathLike | None,
+    source: Source,
     wanted: Wanted,
     size: tuple[int, int],
-    *,
-    data: str | os.PathLike | None = None,
-    num_pictures: int = 20,
-    cfg_options: list[str] | None = None,
     show: Callable[[str], None] = print,
 ) -> ParityReport:
     """Export a segmentor and compare the file's predictions with the model's.
@@ -46,14 +40,9 @@ def export_litert(
     Both are given pictures stretched to ``size``.
 
     Args:
-        model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
-        weights: as there.
+        source: model and pictures.
         wanted: the file; a folder without a suffix becomes a SavedModel.
         size: height and width of the pictures that it takes.
-        data: folder of pictures to compare on; see
-            :func:`~mmseg_custom.deployment.parity_pictures.find_pictures`.
-        num_pictures: how many of them; 0 takes all.
-        cfg_options: overrides of the config.
         show: gets what there is to read, piece by piece.
 
     Raises:
@@ -65,8 +54,7 @@ def export_litert(
     wanted.check()
     write, open_file = (write_litert, LiteRTModel) if wanted.suffix else SAVED_MODEL
     _import_converter(wanted.out)
-    inferencer = Inferencer(model, weights, 'cpu', probs=True, cfg_options=cfg_options, show=show)
-    pictures = find_pictures(inferencer, data, num_pictures)
+    inferencer, pictures = source.load(show)
     network, about = PictureNetwork(inferencer.model), describe(inferencer.model)
 
     def compared(path: Path) -> ParityReport:

@@ -26,7 +26,8 @@ from mmseg_custom.deployment.onnx_graph import (
     surround,
 )
 from mmseg_custom.deployment.parity import ParityReport, compare
-from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
+from mmseg_custom.deployment.parity_pictures import ParityPictures, Source
+from mmseg_custom.deployment.quantization import Variants
 from mmseg_custom.inference.inferencer import Inferencer, probabilities
 from mmseg_custom.inference.onnx_model import METADATA_KEY, TASK, OnnxSegmentor
 from mmseg_custom.inference.predictor import array_pipeline, pipeline_input, pipeline_steps
@@ -40,32 +41,25 @@ _LEAST_CELLS, _TRACED_CELLS = 3, (5, 7)
 
 
 def export_onnx(
-    model: str | os.PathLike,
-    weights: str | os.PathLike | None,
+    source: Source,
     wanted: Wanted,
     *,
     with_preprocessing: bool = False,
-    data: str | os.PathLike | None = None,
-    num_pictures: int = 20,
-    cfg_options: list[str] | None = None,
+    variants: Variants | None = None,
     show: Callable[[str], None] = print,
 ) -> ParityReport:
     """Export a segmentor and compare the file's predictions with the model's.
 
     Args:
-        model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
-        weights: as there.
+        source: model and pictures.
         wanted: the file, ``.onnx``.
         with_preprocessing: let the file take pictures, uint8 RGB of any size: the test pipeline's
             resizing and the normalisation go into it.
-        data: folder of pictures to compare on; see
-            :func:`~mmseg_custom.deployment.parity_pictures.find_pictures`.
-        num_pictures: how many of them; 0 takes all.
-        cfg_options: overrides of the config.
+        variants: smaller files to write of it, compared with it.
         show: gets what there is to read, piece by piece.
 
     Raises:
-        FileExistsError: the file exists.
+        FileExistsError: a file exists.
         ValueError: model or pipeline cannot be exported; the message names the part.
         ParityError: the file predicts something else.
     """
@@ -73,9 +67,10 @@ def export_onnx(
     import_extra('onnxruntime', 'deploy', wanted.out)
     import_extra('onnxscript', 'deploy', wanted.out)
     wanted.check()
-    inferencer = Inferencer(model, weights, 'cpu', probs=True, cfg_options=cfg_options, show=show)
+    if variants is not None:
+        variants.check()
+    inferencer, pictures = source.load(show)
     around = surroundings(inferencer.model, with_preprocessing)
-    pictures = find_pictures(inferencer, data, num_pictures)
 
     def write(path: Path) -> None:
         proto = surround(export_network(inferencer.model), around)
@@ -87,7 +82,10 @@ def export_onnx(
     def compared(path: Path) -> ParityReport:
         return compare_file(inferencer, path, pictures)
 
-    return wanted.write(write, compared, pictures.where, show)
+    report = wanted.write(write, compared, pictures.where, show)
+    if variants is not None:
+        variants.export(wanted.out, pictures, show)
+    return report
 
 
 class _Network(nn.Module):

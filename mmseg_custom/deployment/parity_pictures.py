@@ -1,7 +1,8 @@
 """The pictures that an exported file is tried on."""
 
+import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,44 @@ class ParityPictures:
             yield picture, sample.gt_sem_seg.data[0].numpy()
 
 
+@dataclass(frozen=True)
+class Source:
+    """A model to export, and the pictures that its file is compared on.
+
+    Attributes:
+        model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
+        weights: as there.
+        data: folder of pictures; see :func:`find_pictures`.
+        num_pictures: how many of them; 0 takes all.
+        cfg_options: overrides of the config.
+    """
+
+    model: str | os.PathLike
+    weights: str | os.PathLike | None = None
+    data: str | os.PathLike | None = None
+    num_pictures: int = 20
+    cfg_options: list[str] | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> 'Source':
+        """What the options of ``cli.add_export_arguments`` name."""
+        return cls(args.model, args.weights, args.data, args.num_pictures, args.cfg_options)
+
+    def load(self, show: Callable[[str], None]) -> tuple[Inferencer, ParityPictures]:
+        """Load the model, with probabilities, and find the pictures.
+
+        Args:
+            show: gets the report on the weights as text.
+
+        Raises:
+            FileNotFoundError, ValueError: as ``Inferencer`` and :func:`find_pictures`.
+        """
+        inferencer = Inferencer(
+            self.model, self.weights, 'cpu', probs=True, cfg_options=self.cfg_options, show=show
+        )
+        return inferencer, find_pictures(inferencer, self.data, self.num_pictures)
+
+
 def find_pictures(
     inferencer: Inferencer, folder: str | os.PathLike | None, limit: int = 0
 ) -> ParityPictures:
@@ -69,19 +108,20 @@ def find_pictures(
         raise FileNotFoundError(f'--data {folder} does not exist; expected a folder of pictures')
     dataset, reason = _validation_data(inferencer, folder)
     if dataset is not None:
-        chosen = _spread(len(dataset), limit)
+        chosen = spread(len(dataset), limit)
         paths = [dataset.get_data_info(index)['img_path'] for index in chosen]
         where = f'{len(paths)} of {len(dataset)} labelled pictures of {dataset.data_root}'
         return ParityPictures(inferencer, where, paths, dataset, chosen)
     if folder is None:
         raise FileNotFoundError(f'no picture to try the file on ({reason}); name a folder: --data')
     paths = [name for name, _ in list_pictures(folder)]
-    chosen = [paths[index] for index in _spread(len(paths), limit)]
+    chosen = [paths[index] for index in spread(len(paths), limit)]
     where = f'{len(chosen)} of {len(paths)} pictures of {folder}; no mIoU ({reason})'
     return ParityPictures(inferencer, where, chosen)
 
 
-def _spread(count: int, limit: int) -> list[int]:
+def spread(count: int, limit: int) -> list[int]:
+    """At most ``limit`` indices below ``count``, evenly spread; 0 takes all."""
     if not limit or limit >= count:
         return list(range(count))
     return [index * count // limit for index in range(limit)]

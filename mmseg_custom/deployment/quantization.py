@@ -21,7 +21,7 @@ import numpy as np
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
 from mmseg_custom.deployment.parity import ParityReport, compare
-from mmseg_custom.deployment.parity_pictures import ParityPictures, find_pictures
+from mmseg_custom.deployment.parity_pictures import spread
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.onnx_model import SUFFIX
 from mmseg_custom.inference.pictures import list_pictures
@@ -96,6 +96,8 @@ class Variants:
             ValueError: what a file predicts is not finite; the file is not kept.
         """
         self.check()
+        if self.half is None and self.integer is None:
+            return {}
         source, reports = Path(source), {}
         reference = Inferencer(source, device='cpu', probs=True)
 
@@ -129,18 +131,6 @@ def _loss(reference: Inferencer, candidate: Inferencer, pictures) -> ParityRepor
     )
 
 
-def labelled_pictures(
-    model: str | os.PathLike,
-    weights: str | os.PathLike | None,
-    cfg_options: list[str] | None,
-    data: str | os.PathLike | None,
-    num_pictures: int,
-) -> ParityPictures:
-    """The pictures that the exported file was compared on, for what is made of it."""
-    inferencer = Inferencer(model, weights, 'cpu', cfg_options=cfg_options)
-    return find_pictures(inferencer, data, num_pictures)
-
-
 def calibration_inputs(
     inferencer: Inferencer, folder: str | os.PathLike, count: int
 ) -> Iterator[np.ndarray]:
@@ -157,8 +147,8 @@ def calibration_inputs(
     model = inferencer.model
     paths = [path for path, _ in list_pictures(folder)]
     prepare = array_pipeline(model.cfg)
-    for index in range(min(count, len(paths))):
-        picture = read_image(model, paths[index * len(paths) // min(count, len(paths))])
+    for index in spread(len(paths), count):
+        picture = read_image(model, paths[index])
         if model.metadata['preprocessing'] == 'inside':
             yield picture[None]
             continue

@@ -17,34 +17,23 @@ from torch import Tensor
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_export import traced_input
 from mmseg_custom.deployment.parity import ParityReport, compare
-from mmseg_custom.deployment.parity_pictures import find_pictures
+from mmseg_custom.deployment.parity_pictures import Source
 from mmseg_custom.deployment.picture_network import PictureNetwork, describe, through_pipeline
-from mmseg_custom.inference.inferencer import Inferencer
 
 SUFFIX = '.pt2'
 METADATA_NAME = 'metadata.json'
 
 
 def export_pt2(
-    model: str | os.PathLike,
-    weights: str | os.PathLike | None,
+    source: Source,
     wanted: Wanted,
-    *,
-    data: str | os.PathLike | None = None,
-    num_pictures: int = 20,
-    cfg_options: list[str] | None = None,
     show: Callable[[str], None] = print,
 ) -> ParityReport:
     """Export a segmentor and compare the file's predictions with the model's.
 
     Args:
-        model: as in :class:`~mmseg_custom.inference.inferencer.Inferencer`.
-        weights: as there.
+        source: model and pictures.
         wanted: the file.
-        data: folder of pictures to compare on; see
-            :func:`~mmseg_custom.deployment.parity_pictures.find_pictures`.
-        num_pictures: how many of them; 0 takes all.
-        cfg_options: overrides of the config.
         show: gets what there is to read, piece by piece.
 
     Raises:
@@ -53,8 +42,7 @@ def export_pt2(
         ParityError: the file predicts something else.
     """
     wanted.check()
-    inferencer = Inferencer(model, weights, 'cpu', probs=True, cfg_options=cfg_options, show=show)
-    pictures = find_pictures(inferencer, data, num_pictures)
+    inferencer, pictures = source.load(show)
     network, about = PictureNetwork(inferencer.model), describe(inferencer.model)
 
     def compared(path: Path) -> ParityReport:

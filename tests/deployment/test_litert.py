@@ -13,6 +13,7 @@ from tool_modules import load_tool
 
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.litert import LiteRTModel, export_litert, read_metadata
+from mmseg_custom.deployment.parity_pictures import Source
 from mmseg_custom.deployment.picture_network import PictureNetwork
 from mmseg_custom.inference.inferencer import Inferencer
 
@@ -41,7 +42,7 @@ def test_what_is_not_such_a_file(tmp_path):
 def test_without_the_converter_the_line_that_installs_it(tmp_path):
     wanted = Wanted(tmp_path / 'out.tflite', '.tflite')
     with pytest.raises(ModuleNotFoundError, match=r'pip install "mmseg_custom\[litert\]"'):
-        export_litert('absent.py', None, wanted, SIZE)
+        export_litert(Source('absent.py'), wanted, SIZE)
 
 
 @pytest.fixture(scope='module')
@@ -110,5 +111,5 @@ def test_every_head_converts(tmp_path, name):
     (tmp_path / 'pictures').mkdir()
     Image.fromarray(PICTURE).save(tmp_path / 'pictures/a.png')
     wanted = Wanted(tmp_path / 'out.tflite', '.tflite')
-    report = export_litert(*save_tiny(tmp_path, name), wanted, SIZE, data=tmp_path / 'pictures')
+    report = export_litert(Source(*save_tiny(tmp_path, name), tmp_path / 'pictures'), wanted, SIZE)
     assert report.max_difference < 1e-4 and report.label_agreement > 0.999

@@ -17,7 +17,7 @@ from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_export import compare_file, export_network, export_onnx
 from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
 from mmseg_custom.deployment.parity import ParityError
-from mmseg_custom.deployment.parity_pictures import find_pictures
+from mmseg_custom.deployment.parity_pictures import Source, find_pictures
 from mmseg_custom.engine.config import drop_pretrained, load_config
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.onnx_model import OnnxSegmentor
@@ -54,8 +54,9 @@ def files(tmp_path_factory):
 def exported(files):
     """The file that the tool writes, and what it prints."""
     shown = []
-    arguments = (files / 'tiny.py', files / 'tiny.pth', Wanted(files / 'tiny.onnx', '.onnx'))
-    return export_onnx(*arguments, with_preprocessing=True, show=shown.append), shown
+    source = Source(files / 'tiny.py', files / 'tiny.pth')
+    wanted = Wanted(files / 'tiny.onnx', '.onnx')
+    return export_onnx(source, wanted, with_preprocessing=True, show=shown.append), shown
 
 
 def test_the_report_and_the_file(exported, files):

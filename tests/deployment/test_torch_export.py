@@ -11,6 +11,7 @@ from PIL import Image
 from tiny_models import CLASSES, save_tiny, tiny_model
 
 from mmseg_custom.deployment.checked_file import Wanted
+from mmseg_custom.deployment.parity_pictures import Source
 from mmseg_custom.deployment.picture_network import PictureNetwork, describe
 from mmseg_custom.deployment.torch_export import Pt2Model, export_pt2, write_pt2
 
@@ -87,4 +88,4 @@ def test_what_is_not_such_a_file(tmp_path):
     with pytest.raises(
         ValueError, match=r'OUT is .*out\.onnx; expected a name that ends with \.pt2'
     ):
-        export_pt2('absent.py', None, Wanted(tmp_path / 'out.onnx', '.pt2'))
+        export_pt2(Source('absent.py'), Wanted(tmp_path / 'out.onnx', '.pt2'))

@@ -27,17 +27,11 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f'--size {args.size}: expected a side, or height and width, in pixels')
     from mmseg_custom.deployment.checked_file import exit_if_different, wanted_file
     from mmseg_custom.deployment.litert import SUFFIX, export_litert
+    from mmseg_custom.deployment.parity_pictures import Source
 
     with exit_if_different():
-        export_litert(
-            args.model,
-            args.weights,
-            wanted_file(args, SUFFIX if Path(args.out).suffix else ''),
-            (args.size[0], args.size[-1]),
-            data=args.data,
-            num_pictures=args.num_pictures,
-            cfg_options=args.cfg_options,
-        )
+        wanted = wanted_file(args, SUFFIX if Path(args.out).suffix else '')
+        export_litert(Source.of(args), wanted, (args.size[0], args.size[-1]))
 
 
 if __name__ == '__main__':

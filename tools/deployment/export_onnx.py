@@ -30,25 +30,18 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     from mmseg_custom.deployment.checked_file import exit_if_different, wanted_file
     from mmseg_custom.deployment.onnx_export import export_onnx
-    from mmseg_custom.deployment.quantization import Variants, labelled_pictures
+    from mmseg_custom.deployment.parity_pictures import Source
+    from mmseg_custom.deployment.quantization import Variants
     from mmseg_custom.inference.onnx_model import SUFFIX
 
     variants = Variants(args.fp16, args.int8, args.calibration, args.exclude, args.overwrite)
-    variants.check()
     with exit_if_different():
         export_onnx(
-            args.model,
-            args.weights,
+            Source.of(args),
             wanted_file(args, SUFFIX),
             with_preprocessing=args.with_preprocessing,
-            data=args.data,
-            num_pictures=args.num_pictures,
-            cfg_options=args.cfg_options,
+            variants=variants,
         )
-        if args.fp16 or args.int8:
-            given = args.model, args.weights, args.cfg_options
-            pictures = labelled_pictures(*given, args.data, args.num_pictures)
-            variants.export(args.out, pictures)
 
 
 if __name__ == '__main__':

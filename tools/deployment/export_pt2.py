@@ -15,17 +15,11 @@ def main(argv: list[str] | None = None) -> None:
     cli.add_export_arguments(parser, 'OUT.pt2')
     args = parser.parse_intermixed_args(argv)
     from mmseg_custom.deployment.checked_file import exit_if_different, wanted_file
+    from mmseg_custom.deployment.parity_pictures import Source
     from mmseg_custom.deployment.torch_export import SUFFIX, export_pt2
 
     with exit_if_different():
-        export_pt2(
-            args.model,
-            args.weights,
-            wanted_file(args, SUFFIX),
-            data=args.data,
-            num_pictures=args.num_pictures,
-            cfg_options=args.cfg_options,
-        )
+        export_pt2(Source.of(args), wanted_file(args, SUFFIX))
 
 
 if __name__ == '__main__':
