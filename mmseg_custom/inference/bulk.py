@@ -60,7 +60,9 @@ def predict_source(
         if not jobs:
             return 0
     report = []
-    inferencer = Inferencer(**options, show=report.append)
+    # With Ray it finds mistakes before the cluster is asked, and takes no GPU from a worker.
+    here = {**options, 'device': 'cpu'} if num_ray_workers else options
+    inferencer = Inferencer(**here, show=report.append)
     check_writable(out_dir, '--out-dir')
     print(*report, file=sys.stderr)
     if num_ray_workers:

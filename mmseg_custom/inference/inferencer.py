@@ -72,6 +72,7 @@ class Inferencer:
     Attributes:
         seconds: spent so far on ``read``, ``prepare`` (both by all readers together), ``predict``
             and, where files are written, ``write`` (by all writers together).
+        doing: how far the last video or picture in tiles is, for a progress bar.
 
     Raises:
         FileNotFoundError: there is no such config or checkpoint.
@@ -112,6 +113,7 @@ class Inferencer:
         self.batch_size, self.probs, self.regions = batch_size, probs, regions
         self.num_readers = num_readers
         self.seconds = dict(read=0.0, prepare=0.0, predict=0.0, write=0.0)
+        self.doing = ''
         self._lock = threading.Lock()
         self.tta = tta
         self._prepare = array_pipeline(self.model.cfg, tta)

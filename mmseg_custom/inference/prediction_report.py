@@ -24,11 +24,24 @@ def report_results(
         How many failed.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
+
+    class Doing(ProgressColumn):
+        def render(self, task) -> Text:
+            return Text(inferencer.doing)
 
     start, done, failed = time.perf_counter(), 0, []
     console = Console(file=sys.stdout)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+    columns = MofNCompleteColumn(), BarColumn(20), TimeElapsedColumn(), Doing()
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, disable=disable, transient=True) as progress:
         task = progress.add_task('pictures', total=total)
         for result in results:
             progress.advance(task)

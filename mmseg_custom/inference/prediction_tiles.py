@@ -50,10 +50,13 @@ def predict_tiled(
             )
 
         def labels():
+            done = 0
             for band in predict_bands(
                 inferencer.model, rows.read, size, window, overlap, inferencer.batch_size
             ):
                 pixels[:] += np.bincount(band.ravel(), minlength=num_classes)
+                done += len(band)
+                inferencer.doing = f'{100 * done // size[0]} % of {source.name}'
                 yield band
 
         palette = inferencer.model.dataset_meta['palette']

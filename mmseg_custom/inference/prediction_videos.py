@@ -53,6 +53,7 @@ def predict_video(
         waiting = deque()
         for prediction in inferencer.stream(video, failed=lambda _, why: errors.append(why)):
             num_frames += 1
+            inferencer.doing = f'{num_frames} frames of {video.name}'
             pixels += np.bincount(prediction.labels.ravel(), minlength=len(pixels))
             waiting.append(encoder.submit(write, prediction))
             if len(waiting) > MOST_WAITING:

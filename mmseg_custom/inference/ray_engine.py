@@ -1,12 +1,15 @@
 """Predict a long list of pictures on the machines of a Ray cluster, and go on after a crash.
 
 Ray Data hands blocks of jobs to actors, each of which holds the model, and starts another one where
-one dies. A manifest, one JSON line for each picture that is done, lies in the output folder.
+one dies. The pictures of blocks whose workers die again and again are predicted one at a time, so
+that one picture cannot hold up the others. A manifest, one JSON line for each picture that is done,
+lies in the output folder.
 """
 
 import dataclasses
 import json
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from mmseg_custom.messages import import_extra
 MANIFEST = 'manifest.jsonl'
 # Pictures that a worker is given at once: what is done again when it dies.
 BLOCK = 16
+# How often a block is given to another worker before its pictures are left out.
+RETRIES = 2
 
 
 def read_manifest(out_dir: str | os.PathLike) -> dict[str, dict]:
@@ -97,38 +102,53 @@ def predict_on_ray(
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
+        RuntimeError: a worker met an error that no other would mend, such as a full disk.
     """
     ray = import_extra('ray', 'ray')
     data = import_extra('ray.data', 'ray')
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
     data.DataContext.get_current().enable_progress_bars = False
-    rows = [{'image': str(job.image), 'files': json.dumps(job.files, default=str)} for job in jobs]
     on_cpu = str(options.get('device')) == 'cpu'
-    num_gpus = 0 if on_cpu or not ray.cluster_resources().get('GPU') else 1
-    results = data.from_items(rows).map_batches(
-        Worker,
+    actors = dict(
         fn_constructor_kwargs=dict(options=options, opacity=opacity),
-        batch_size=BLOCK,
         concurrency=num_workers,
-        num_gpus=num_gpus,
-        # What is not a worker's fault is told by its results.
+        num_gpus=0 if on_cpu or not ray.cluster_resources().get('GPU') else 1,
         max_restarts=-1,
-        max_task_retries=-1,
+        max_task_retries=RETRIES,
     )
+    data.DataContext.get_current().max_errored_blocks = -1
+    waiting = {str(job.image): job for job in jobs}
     Path(out_dir).mkdir(parents=True, exist_ok=True)
-    by_image = {str(job.image): job for job in jobs}
     with open(Path(out_dir, MANIFEST), 'w' if overwrite else 'a', encoding='utf-8') as manifest:
         if manifest.tell():
             manifest.write('\n')  # ends a line that a crash cut off
-        for row in results.iter_rows():
-            result = _from_row(row)
-            if result.error is None:
-                state = _state(by_image[row['image']])
-                entry = {'image': row['image'], 'model': _model(options), 'state': state}
-                manifest.write(json.dumps(entry) + '\n')
-                manifest.flush()
-            yield result
+        for block in (BLOCK, 1):
+            for row in _predict_blocks(data, [*waiting.values()], block, actors):
+                if not row['image']:
+                    raise RuntimeError(f'a worker failed:\n{row["result"]}')
+                result, job = _from_row(row), waiting.pop(row['image'])
+                if result.error is None:
+                    entry = {'image': row['image'], 'model': _model(options), 'state': _state(job)}
+                    manifest.write(json.dumps(entry) + '\n')
+                    manifest.flush()
+                yield result
+    for job in waiting.values():
+        yield Result(
+            job.image,
+            {},
+            error=f'{job.image}: {RETRIES + 1} workers that had it alone died; it may take more '
+            'memory than a worker has',
+        )
+
+
+def _predict_blocks(data, jobs: Sequence[Job], block: int, actors: dict) -> Iterator[dict]:
+    """Rows as :func:`_to_row` makes them; none of a block of which every worker died."""
+    if not jobs:
+        return
+    rows = [{'image': str(job.image), 'files': json.dumps(job.files, default=str)} for job in jobs]
+    blocks = data.from_items(rows, override_num_blocks=-(-len(rows) // block))
+    yield from blocks.map_batches(Worker, batch_size=block, **actors).iter_rows()
 
 
 class Worker:
@@ -138,12 +158,17 @@ class Worker:
         self.inferencer, self.opacity = Inferencer(**options), opacity
 
     def __call__(self, block: dict[str, np.ndarray]) -> dict[str, list]:
-        """Predict the pictures of a block."""
+        """Predict the pictures of a block; an error that is none of a picture is a row as well."""
         jobs = [
             Job(Path(image), {kind: Path(path) for kind, path in json.loads(files).items()})
             for image, files in zip(block['image'], block['files'])
         ]
-        rows = [_to_row(one) for one in predict_files(self.inferencer, jobs, None, self.opacity)]
+        try:
+            results = [*predict_files(self.inferencer, jobs, None, self.opacity)]
+        except Exception:
+            # Ray would leave the block out; the driver raises it.
+            return {'image': [''], 'result': [traceback.format_exc()]}
+        rows = [_to_row(one) for one in results]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
 

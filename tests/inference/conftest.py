@@ -10,6 +10,7 @@ from mmseg_custom.engine.config import load_config
 from mmseg_custom.registry import MODELS, SCOPE, register_all
 
 CLASSES = ('sky', 'road', 'tree', 'car')
+NINETEEN = tuple(f'class {number}' for number in range(19))
 PALETTE = [[128, 128, 128], [128, 64, 128], [128, 128, 0], [64, 0, 128]]
 
 CONFIG = """
@@ -69,17 +70,27 @@ def config_path(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def checkpoint_path(tmp_path_factory, config_path):
+    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
+    return save_checkpoint(path, config_path, CLASSES, PALETTE)
+
+
+@pytest.fixture(scope='session')
+def checkpoint_of_19_path(tmp_path_factory, config_path):
+    path = tmp_path_factory.mktemp('weights') / 'tiny_of_19.pth'
+    return save_checkpoint(path, config_path, NINETEEN, [[i, 2 * i, 3 * i] for i in range(19)])
+
+
+def save_checkpoint(path, config_path, classes, palette):
     register_all()
     config = load_config(str(config_path))
-    config.model.decode_head.num_classes = len(CLASSES)
+    config.model.decode_head.num_classes = len(classes)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build(config.model)
     # Large weights without bias: every class wins somewhere.
     torch.nn.init.normal_(model.decode_head.conv_seg.weight)
     torch.nn.init.zeros_(model.decode_head.conv_seg.bias)
-    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
-    meta = {'dataset_meta': {'classes': CLASSES, 'palette': PALETTE}}
+    meta = {'dataset_meta': {'classes': classes, 'palette': palette}}
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, path)
     return path
 

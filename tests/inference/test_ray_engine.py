@@ -52,15 +52,61 @@ def test_a_manifest_that_was_cut_off_and_one_of_another_model(tmp_path):
         remaining_jobs(jobs, tmp_path, dict(model='c.pth', weights=None))
 
 
+DEADLY = """
+import os
+import signal
+
+import numpy as np
+
+from mmseg_custom.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class DieOfBlack:
+    def __call__(self, results):
+        if not np.any(results['img']):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return results
+"""
+
+DEADLY_PIPELINE = """
+custom_imports = dict(imports=['deadly'])
+test_dataloader['dataset']['pipeline'].insert(1, dict(type='DieOfBlack'))
+"""
+
+
+def tool_call(config, checkpoint, folder, out):
+    call = [sys.executable, ROOT / 'tools/predict.py', config, checkpoint, folder, '--out-dir', out]
+    return map(str, [*call, '--save', 'mask', '--device', 'cpu', '--engine', 'ray'])
+
+
+@pytest.mark.slow
+def test_a_picture_that_kills_every_worker(
+    config_path, checkpoint_path, folder, tmp_path, monkeypatch
+):
+    pytest.importorskip('ray')
+    (tmp_path / 'deadly.py').write_text(DEADLY)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}')
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / '020_black.png')
+    out = tmp_path / 'out'
+    config = tmp_path / 'deadly_config.py'
+    config.write_text(config_path.read_text() + DEADLY_PIPELINE)
+    call = [*tool_call(config, checkpoint_path, folder, out)]
+    run = subprocess.run(call, capture_output=True, text=True, timeout=900)
+    assert run.returncode == 1, run.stderr
+    assert '2 of 62 files failed:' in run.stderr and 'broken.jpg (10 bytes)' in run.stderr
+    assert f'{folder}/020_black.png: 3 workers that had it alone died' in run.stderr
+    assert len([*out.glob('*_classes.png')]) == len(read_manifest(out)) == COUNT
+
+
 @pytest.mark.slow
 def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     config_path, checkpoint_path, folder, tmp_path
 ):
     pytest.importorskip('ray')
     out = tmp_path / 'out'
-    call = [sys.executable, ROOT / 'tools/predict.py', config_path, checkpoint_path, folder]
-    call += ['--out-dir', out, '--save', 'mask', '--device', 'cpu', '--engine', 'ray']
-    run = subprocess.Popen([*map(str, call)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    call = [*tool_call(config_path, checkpoint_path, folder, out)]
+    run = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 240
     while not [*out.glob('*.png')] and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -79,7 +125,7 @@ def test_two_workers_of_which_one_dies_and_a_run_that_goes_on(
     assert len(lines) == COUNT
     (out / MANIFEST).write_text('\n'.join(lines[:-3]) + '\n')
     kept = {path: path.stat().st_mtime_ns for path in out.glob('*.png')}
-    again = subprocess.run([*map(str, call)], capture_output=True, text=True, timeout=280)
+    again = subprocess.run(call, capture_output=True, text=True, timeout=280)
     assert f'{COUNT - 3} of 61 files are done already' in again.stdout
     changed = [path for path, before in kept.items() if path.stat().st_mtime_ns != before]
     assert len(changed) == 3 and len(read_manifest(out)) == COUNT

@@ -164,7 +164,9 @@ def test_the_tool_in_tiles(run_tool, config_path, checkpoint_path, large, tmp_pa
 
 
 @pytest.mark.slow
-def test_twenty_thousand_pixels_square_in_two_gib(config_path, checkpoint_path, tmp_path):
+def test_twenty_thousand_pixels_square_of_19_classes_in_two_gib(
+    config_path, checkpoint_of_19_path, tmp_path
+):
     """Peak memory of a whole call over that of the same call with a small picture."""
 
     def blank(path, side):
@@ -180,7 +182,7 @@ def test_twenty_thousand_pixels_square_in_two_gib(config_path, checkpoint_path, 
         )
 
     def peak(path):
-        call = [sys.executable, ROOT / 'tools/predict.py', config_path, checkpoint_path, path]
+        call = [sys.executable, ROOT / 'tools/predict.py', config_path, checkpoint_of_19_path, path]
         options = ['--out-dir', path.with_suffix(''), '--device', 'cpu', '--tile', '512']
         process = subprocess.Popen([*map(str, (*call, *options))])
         _, status, usage = os.wait4(process.pid, 0)

@@ -6,6 +6,8 @@ from PIL import Image
 
 from mmseg_custom.inference.video import VideoWriter, frame_size, read_frames
 
+SEGMENTER = 'segmenter/segmenter_vit-t_mask_1xb8-4k_camvid-360x480.py'
+SEGFORMER = 'segformer/segformer_mit-b1_8xb2-160k_ade20k-512x512.py'
 RESIZE = "{'type':'Resize','scale':(2048,64),'keep_ratio':True}"
 
 
@@ -61,6 +63,16 @@ def test_a_video_cut_in_the_middle_beside_others(run_tool, config_path, checkpoi
     assert len(list(read_frames(out / 'whole_overlay.mp4'))) == 40
     assert (out / 'picture_overlay.png').is_file()
     assert f'{40 + count + 1} pictures: ' in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', [SEGMENTER, SEGFORMER])
+def test_another_model_than_the_checkpoint_s(run_tool, checkpoint_path, folder, config, tmp_path):
+    call = ('predict.py', config, checkpoint_path, folder, '--out-dir', tmp_path / 'out')
+    run = run_tool(*call, '--device', 'cpu')
+    assert run.returncode == 2 and not (tmp_path / 'out').exists()
+    (error,) = run.stderr.splitlines()
+    assert error.startswith('error: ') and str(checkpoint_path) in error
 
 
 def test_a_list_of_videos_is_none(tmp_path):
