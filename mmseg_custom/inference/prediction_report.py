@@ -29,7 +29,7 @@ def report_results(
         MofNCompleteColumn,
         Progress,
         ProgressColumn,
-        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
     from rich.text import Text
 
@@ -39,7 +39,12 @@ def report_results(
 
     start, done, failed = time.perf_counter(), 0, []
     console = Console(file=sys.stdout)
-    columns = MofNCompleteColumn(), BarColumn(20), TimeElapsedColumn(), Doing()
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(20),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        Doing(),
+    )
     disable = not console.is_terminal
     with Progress(*columns, console=console, disable=disable, transient=True) as progress:
         task = progress.add_task('pictures', total=total)
