@@ -160,6 +160,26 @@ def test_the_second_run_on_a_device_waits(app):
     assert runs.get(second).started > runs.get(first).ended
 
 
+def test_two_registries_take_turns_on_a_device(app, tmp_path):
+    """Also when the first one is killed without a word and resumed while the second trains."""
+    runs, others = app.runs, make_app(tmp_path / 'other').runs
+    first = started(runs, num_epochs=200)
+    second = others.queue(small(dataset_id='blocks', **LONG))
+    reason = f'waits for {first.id} of the registry {first.root}, which has cpu'
+    until(lambda: others.status(second).reason == reason)
+    for process in (first.worker, first.trainer):
+        os.kill(pid_of(process), signal.SIGKILL)
+    until(lambda: others.status(second).status == TRAINING)
+    until(lambda: runs.status(first.id).status == FAILED)
+    runs.resume(first.id)
+    reason = f'waits for {second} of the registry {tmp_path / "other/root"}, which has cpu'
+    until(lambda: runs.status(first.id).reason == reason)
+    finished(others, second)
+    until(lambda: 'continuing after iteration' in first.log.read_text())
+    runs.stop(first.id)
+    assert runs.wait(first.id, SECONDS).reason == 'stopped by user'
+
+
 def test_an_error_of_the_training_is_the_reason(app, tmp_path):
     runs = app.runs
     run_id = runs.queue(small(dataset_id='blocks', **SHORT))
