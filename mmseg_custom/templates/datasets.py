@@ -70,8 +70,8 @@ class Datasets:
                 f"data set name '{name}'; expected letters, digits, '_', '-' and '.', beginning "
                 'with a letter or digit, such as nuclei'
             )
-        _read(folder)
-        place = Path(folder).resolve()
+        place = Path(folder).expanduser().resolve()
+        _read(place)
         with self.registry.transaction() as connection:
             row = connection.execute('SELECT * FROM datasets WHERE name=?', (name,)).fetchone()
             if row is not None and Path(row['folder']) != place:
@@ -98,13 +98,13 @@ class Datasets:
         rows = self.registry.rows('SELECT * FROM datasets WHERE name=?', (name,))
         if rows:
             return self._entry(rows[0])
-        place = Path(name).resolve()
+        place = Path(name).expanduser().resolve()
         if not name or not place.is_dir():
             known = [entry.name for entry in self.list()]
             hint = did_you_mean(name, known) or f'known: {", ".join(known) or "none"}'
             raise ValueError(
-                f"dataset_id is '{name}', which is no data set and no folder; {hint}; name a "
-                'folder with: tools/segmenter.py dataset create NAME FOLDER'
+                f"dataset_id is '{name}', which is no data set and no folder; name a folder with: "
+                f'tools/segmenter.py dataset create NAME FOLDER; {hint}'
             )
         rows = self.registry.rows('SELECT * FROM datasets WHERE folder=?', (str(place),))
         if rows:

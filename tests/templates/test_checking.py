@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from generated_weights import build, segformer
 from mmengine.registry import DefaultScope
 from processes import free_port
 from small_templates import CLASSES, GENERAL, SEGFORMER, SEGMENTER, small, write_blocks
@@ -46,6 +47,7 @@ def test_what_is_found_is_returned(folder):
         (dict(device='cuda:99'), r"device is 'cuda:99', but this machine has auto, cpu"),
         (dict(device='cpu', precision='float16'), r'float16 needs a GPU, .*set bfloat16'),
         (dict(pretrained_weights='mine.pth'), r'there is no file .*/mine.pth; put it there, or'),
+        (dict(pretrained_weights='ADE_20K'), r'no file .*/ADE_20K; did you mean ade20k'),
         (dict(pretrained_weights='mit_b'), r'no file .*/mit_b; did you mean mit_b'),
         (
             dict(template=SEGMENTER, decoder='linear', pretrained_weights='ade20k'),
@@ -104,6 +106,23 @@ def test_weights_that_cannot_be_had_are_named_with_their_folder(weights, templat
     assert find_weights(fields) == path
 
 
+def test_weights_of_another_network_are_refused(folder, tmp_path):
+    path = tmp_path / 'mine.pth'
+    params = small(pretrained_weights=str(path))
+    torch.save(build(segformer()).state_dict(), path)
+    before = torch.get_rng_state()
+    with pytest.raises(
+        ValueError, match=f"^pretrained_weights is '{path}': checkpoint {path} does"
+    ):
+        check_before_queueing(params, folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    path.write_text('no weights at all')
+    with pytest.raises(ValueError, match=f"^pretrained_weights is '{path}': .*{path}"):
+        check_before_queueing(params, folder)
+    with pytest.raises(ValueError, match=f'folder {tmp_path} holds no weights; expected'):
+        check_before_queueing(small(pretrained_weights=str(tmp_path)), folder)
+
+
 @pytest.mark.slow
 def test_ade20k_is_where_a_training_starts(folder, weights, tmp_path):
     """With a rate of zero the encoder stays what the file holds; the classifier is new."""
@@ -116,6 +135,7 @@ def test_ade20k_is_where_a_training_starts(folder, weights, tmp_path):
         published = MODELS.build(config.model).state_dict()
     path = weights / PUBLISHED['segformer_mit-b0_ade20k'].cache_path
     torch.save({'state_dict': published}, path)
+    assert check_before_queueing(params, folder) == look_at_data(folder)
     train(load_config(str(config_path)), str(tmp_path / 'run'))
     found = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']
     kept = [name for name in published if name.startswith('backbone.')]
