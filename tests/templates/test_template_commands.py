@@ -143,6 +143,7 @@ def test_runs_are_listed_and_looked_at(call, tmp_path):
             ('train', 'gone.yaml'),
             'no params file gone.yaml; write one with: tools/segmenter.py params',
         ),
+        (('concepts', '~/gone'), "dataset_id is '~/gone', which is no data set and no folder"),
         (('params', 'SegFormer'), "'SegFormer'.*MMSegmentation_SegFormer"),
     ],
 )
