@@ -1,5 +1,8 @@
 """What is missing is said before anything is queued."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from generated_weights import build, segformer
@@ -13,6 +16,10 @@ from mmseg_custom.engine.launch import train
 from mmseg_custom.registry import MODELS, SCOPE
 from mmseg_custom.templates.checking import check_before_queueing, find_weights, look_at_data
 from mmseg_custom.templates.composing import compose
+from mmseg_custom.templates.params_file import parse_params
+from mmseg_custom.templates.runs import Runs
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs/templates.md'
 
 
 @pytest.fixture(scope='module')
@@ -121,6 +128,49 @@ def test_weights_of_another_network_are_refused(folder, tmp_path):
         check_before_queueing(params, folder)
     with pytest.raises(ValueError, match=f'folder {tmp_path} holds no weights; expected'):
         check_before_queueing(small(pretrained_weights=str(tmp_path)), folder)
+
+
+def test_the_messages_are_those_of_the_page(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = Runs(tmp_path / 'root')
+    whole, broken = (write_blocks(tmp_path / name) for name in ('my_folder', 'broken'))
+    (whole / 'dataset.yaml').write_text('classes: [background, nucleus]\n')
+    runs.datasets.create('nuclei', whole)
+    next((broken / 'masks/train').iterdir()).unlink()
+    torch.save(build(segformer()).state_dict(), 'mine.pth')
+    changes = {
+        'out of bounds': dict(batch_size=17),
+        'three image sizes': dict(image_size=[1, 2, 3]),
+        'a wrong type': dict(num_epochs='5'),
+        'an unknown key': dict(bach_size=2),
+        'no template': dict(template=None),
+        'a field of another template': dict(decoder='mask'),
+        'text that YAML takes for a number': dict(dataset_version_id=123456),
+        'missing data': dict(dataset_id='nuclie'),
+        'a missing mask': dict(dataset_id=str(broken)),
+        'an unknown concept': dict(concepts=['nuceus']),
+        'a batch larger than the data set': dict(batch_size=8),
+        'weights that cannot be had': dict(pretrained_weights='ade20k'),
+        'weights that are not published': dict(
+            template=SEGMENTER, decoder='linear', backbone='vit-t', pretrained_weights='ade20k'
+        ),
+        'weights of another network': dict(pretrained_weights='mine.pth'),
+        'no such device': dict(device='cuda:1'),
+    }
+    table = PAGE.read_text(encoding='utf-8').partition('| what | message |\n| --- | --- |\n')[2]
+    rows = dict(re.findall(r'^\| (.*) \| `(.*)` \|$', table, re.M))
+    assert rows.keys() == changes.keys()
+    if torch.cuda.is_available():
+        del rows['no such device']
+    for what, shown in rows.items():
+        content = small(dataset_id='nuclei').content()
+        for name, value in changes[what].items():
+            (content if name in content else content['train_params'])[name] = value
+        with pytest.raises((ValueError, OSError)) as raised:
+            runs.plan(parse_params(content, 'p.yaml'))
+        pattern = re.escape(shown).replace(re.escape('...'), '.*')
+        assert re.fullmatch(pattern, str(raised.value).removeprefix('p.yaml: ')), raised.value
+    assert runs.list() == [] and runs.datasets.versions('nuclei') == []
 
 
 @pytest.mark.slow
