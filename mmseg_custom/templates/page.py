@@ -150,7 +150,7 @@ class TemplatesPage:
         if not dataset:
             return ['', *hidden]
         try:
-            folder = self.app.datasets.get(dataset).folder
+            folder = self.app.datasets.get_present(dataset).folder
             words, is_good, report = doctors_report(dataset, folder)
             classes = [*self.app.datasets.concepts(dataset)]
         except MISTAKES as error:

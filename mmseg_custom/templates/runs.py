@@ -103,12 +103,14 @@ class Runs:
         from mmseg_custom.templates.checking import check_before_queueing
         from mmseg_custom.templates.composing import compose
 
-        fields, entry = params.train_params, self.datasets.get(params.dataset_id)
+        fields = params.train_params
         if params.dataset_version_id:
+            entry = self.datasets.get(params.dataset_id)
             version = self.datasets.find_version(entry.name, params.dataset_version_id)
             version.verify()
             facts = check_before_queueing(params, version.folder)
         else:
+            entry = self.datasets.get_present(params.dataset_id)
             # Before anything is copied.
             facts = check_before_queueing(params, entry.folder)
             version = self.datasets.version(entry.name)
