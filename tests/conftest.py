@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 import mmseg_custom.registry  # noqa: F401  mends mmseg before a test file imports it
+from mmseg_custom.templates.device_locks import VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / 'shared' / 'data'
 # Each data set that is built collects garbage, which need not look at the imported packages.
 gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def own_locks(tmp_path_factory):
+    """Trainings of the tests do not wait for those of anybody else on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(tmp_path_factory.mktemp('locks')))
+        yield
 
 
 @pytest.fixture(scope='session')

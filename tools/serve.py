@@ -50,11 +50,12 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.serving.app import create_app
     from mmseg_custom.serving.limits import Limits
     from mmseg_custom.serving.loading import load_models
+    from mmseg_custom.web.listening import bind
 
     given = {field.name: args[field.name] for field in fields(Limits)}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     token = os.environ.get(TOKEN_VARIABLE) if args['token'] is None else args['token']
-    bound = server.bind(args['host'], args['port'])
+    bound = bind(args['host'], args['port'])
     models = load_models(
         args['models'], args['device'], batch_size=limits.batch_size, half=args['amp']
     )

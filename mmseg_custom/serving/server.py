@@ -14,22 +14,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mmseg_custom.serving.limits import Limits
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Bind a socket that listens once the server runs; port 0 takes a free one.
-
-    Raises:
-        OSError: the address is in use or not of this machine.
-    """
-    family = socket.AF_INET6 if ':' in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(
-            f'cannot listen on {host}, port {port} ({reason}); choose with --host and --port'
-        ) from error
+from mmseg_custom.web.listening import bind
 
 
 def is_loopback(host: str) -> bool:

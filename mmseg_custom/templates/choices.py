@@ -119,7 +119,8 @@ def _existing(given: str) -> str:
     path = Path(given).expanduser().resolve()
     if path.exists():
         return str(path)
-    hint = did_you_mean(given, [ADE20K, NO_WEIGHTS, *PUBLISHED], 3)
+    names = {name.lower(): name for name in (ADE20K, *PUBLISHED)}
+    hint = did_you_mean(given.lower(), names, 3)
     raise FileNotFoundError(
         f'pretrained_weights: {given} is no name of published weights, and there is no file {path}'
         f'; {hint or f"put it there, or set pretrained_weights: {NO_WEIGHTS}"}'

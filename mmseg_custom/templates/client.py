@@ -189,13 +189,7 @@ class Model:
         return self.app.runs.plan(self._params).config
 
     def status(self) -> RunStatus:
-        """How far the newest run is.
-
-        Returns:
-            ``status`` (``MODEL-QUEUED``, ``MODEL-TRAINING``, ``MODEL-TRAINED`` or
-            ``MODEL-TRAINING-FAILED``), ``percent`` (0 to 100, or None), ``seconds_left`` (or None),
-            and ``reason`` (why it waits or failed, or an empty string).
-        """
+        """How far the newest run is: status word, percent, seconds left, reason."""
         return self.app.runs.status(self._run.id)
 
     def wait(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.models import TEMPLATES
 from mmseg_custom.templates.params_file import Params, default_params, dump_params, load_params
 from mmseg_custom.templates.records import FAILED
+from mmseg_custom.templates.registry import DEFAULT_ROOT
 from mmseg_custom.templates.runs import Runs, RunStatus
 
 if TYPE_CHECKING:
@@ -83,9 +85,16 @@ def _train(args) -> None:
     _print_now(f'{run.id}  {runs.status(run.id)}')
     _print_now(f'data set {run.dataset}, version {run.version}, device {run.device}')
     if args.follow:
-        _follow(runs, run.id)
+        _follow(args, run.id)
     else:
-        print(f'watch it with: {TOOL} logs {run.id} --follow; {TOOL} status {run.id}')
+        watch = (_command(args, f'logs {run.id} --follow'), _command(args, f'status {run.id}'))
+        print(f'watch it with: {"; ".join(watch)}')
+
+
+def _command(args, words: str) -> str:
+    """A command line for the same registry."""
+    root = '' if args.root == str(DEFAULT_ROOT) else f' --root {shlex.quote(args.root)}'
+    return f'{TOOL} {words}{root}'
 
 
 def _load_params(path: str) -> Params:
@@ -114,11 +123,10 @@ def _status(args) -> None:
 
 
 def _logs(args) -> None:
-    runs = Runs(args.root)
     if args.follow:
-        _follow(runs, args.run)
+        _follow(args, args.run)
         return
-    for line in runs.logs(args.run):
+    for line in Runs(args.root).logs(args.run):
         print(line)
 
 
@@ -201,13 +209,14 @@ def _page(args) -> None:
     serve_page(build_page(App(root=args.root)), args.host, args.port)
 
 
-def _follow(runs: Runs, run_id: str) -> None:
+def _follow(args, run_id: str) -> None:
     """Print the log until the run ends, and leave with a status that says how."""
+    runs = Runs(args.root)
     try:
         for line in runs.logs(run_id, follow=True):
             _print_now(line)
     except KeyboardInterrupt:
-        print(f'\n{run_id} goes on; stop it with: {TOOL} stop {run_id}')
+        print(f'\n{run_id} goes on; stop it with: {_command(args, f"stop {run_id}")}')
         return
     status = runs.status(run_id)
     print(f'{run_id}  {status}')

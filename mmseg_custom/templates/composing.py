@@ -20,6 +20,8 @@ ANY_LENGTH = 1000000
 NUM_WORKERS = 2
 # Validations of a run, and the most iterations between two lines of its log.
 NUM_VALIDATIONS, LOG_INTERVAL = 10, 50
+# Of a config that trains.
+NEEDED = ('train_dataloader', 'val_dataloader', 'optim_wrapper')
 
 
 class Reference(str):
@@ -29,16 +31,13 @@ class Reference(str):
         return str(self)
 
 
-def compose(
-    params: Params, data_root: str | Path, num_train: int, work_dir: str | Path | None = None
-) -> str:
+def compose(params: Params, data_root: str | Path, num_train: int) -> str:
     """Write the config of a training: bases of ``configs/`` and what the params set.
 
     Args:
         params: of any template.
         data_root: folder of the data, as ``FolderDataset`` takes it.
         num_train: number of images to train on.
-        work_dir: folder of the run; None leaves it to ``tools/train.py``.
 
     Returns:
         Python for ``tools/train.py``.
@@ -59,9 +58,7 @@ def compose(
         facts['classes'], facts['palette'], params.concepts, fields.other_concepts
     )
     bases = _bases(fields, has_bands='bands' in facts)
-    base = Config.fromstring(bases, '.py')
-    if 'decode_head' not in (base.get('model') or {}):
-        raise ValueError(f'config {fields.config} is no segmentor; expected a decode_head')
+    base = _base_config(fields, bases)
     num_iters = math.ceil(num_train / fields.batch_size)
     parts = (
         f'"""{params.template} on {root}.\n\nCommand:   python tools/train.py CONFIG\n"""\n\n',
@@ -69,7 +66,7 @@ def compose(
         _data_lines(fields, base, root, chosen),
         _model_lines(fields, base),
         _schedule_lines(fields, base, num_iters),
-        _run_lines(fields, chosen, work_dir),
+        _run_lines(fields, chosen),
     )
     return ''.join(parts)
 
@@ -99,6 +96,33 @@ def _bases(fields: TemplateFields, has_bands: bool) -> str:
         'epoch_runtime',
     )
     return format_config({'_base_': [str(folder / f'{name}.py') for name in names]})
+
+
+def _base_config(fields: TemplateFields, bases: str) -> Config:
+    """What the config is built on.
+
+    Raises:
+        ValueError: a config of the user's cannot be read, or does not train a segmentor.
+    """
+    try:
+        base = Config.fromstring(bases, '.py')
+    except Exception as error:  # a config may do anything that Python does
+        if not isinstance(fields, GeneralFields):
+            raise
+        words = ' '.join(str(error).split())
+        raise ValueError(
+            f'config {fields.config} cannot be read ({type(error).__name__}: {words}); mend it, or '
+            'choose one of docs/model_zoo.md'
+        ) from error
+    if 'decode_head' not in (base.get('model') or {}):
+        raise ValueError(f'config {fields.config} is no segmentor; expected a decode_head')
+    missing = [key for key in NEEDED if key not in base]
+    if missing:
+        raise ValueError(
+            f'config {fields.config} has no {", ".join(missing)}; expected one that tools/train.py '
+            'trains'
+        )
+    return base
 
 
 def _crop(fields: TemplateFields) -> tuple[int, int]:
@@ -258,12 +282,10 @@ def _schedule_lines(fields: TemplateFields, base: Config, num_iters: int) -> str
     return ''.join(lines) + format_config(rest)
 
 
-def _run_lines(fields: TemplateFields, chosen: Selection, work_dir: str | Path | None) -> str:
+def _run_lines(fields: TemplateFields, chosen: Selection) -> str:
     values: dict[str, Any] = dict(
         randomness=dict(seed=fields.seed, deterministic=True), device=fields.device
     )
     if chosen.became_binary:
         values['task'] = 'binary'
-    if work_dir is not None:
-        values['work_dir'] = str(work_dir)
     return '\n# Run\n' + format_config(values)

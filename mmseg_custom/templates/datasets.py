@@ -58,7 +58,7 @@ class Datasets:
 
         Args:
             name: letters, digits, ``_``, ``-`` and dots. The same name again for the same folder
-                changes nothing.
+                changes nothing; for another one it is an error, unless the old one is gone.
             folder: see :class:`~mmseg_custom.datasets.folder.FolderDataset`; nothing is copied.
 
         Raises:
@@ -70,11 +70,12 @@ class Datasets:
                 f"data set name '{name}'; expected letters, digits, '_', '-' and '.', beginning "
                 'with a letter or digit, such as nuclei'
             )
-        _read(folder)
-        place = Path(folder).resolve()
+        place = Path(folder).expanduser().resolve()
+        _read(place)
         with self.registry.transaction() as connection:
             row = connection.execute('SELECT * FROM datasets WHERE name=?', (name,)).fetchone()
-            if row is not None and Path(row['folder']) != place:
+            moved = row is not None and not Path(row['folder']).is_dir()
+            if row is not None and Path(row['folder']) != place and not moved:
                 raise ValueError(
                     f"data set '{name}' is {row['folder']} already, not {place}; choose another "
                     f'name with: tools/segmenter.py dataset create NAME {place}'
@@ -83,6 +84,8 @@ class Datasets:
                 connection.execute(
                     'INSERT INTO datasets VALUES (?, ?, ?)', (name, str(place), time.time())
                 )
+            elif moved:
+                connection.execute('UPDATE datasets SET folder=? WHERE name=?', (str(place), name))
         return self.get(name)
 
     def list(self) -> list[DatasetEntry]:
@@ -98,22 +101,37 @@ class Datasets:
         rows = self.registry.rows('SELECT * FROM datasets WHERE name=?', (name,))
         if rows:
             return self._entry(rows[0])
-        place = Path(name).resolve()
+        place = Path(name).expanduser().resolve()
         if not name or not place.is_dir():
             known = [entry.name for entry in self.list()]
             hint = did_you_mean(name, known) or f'known: {", ".join(known) or "none"}'
             raise ValueError(
-                f"dataset_id is '{name}', which is no data set and no folder; {hint}; name a "
-                'folder with: tools/segmenter.py dataset create NAME FOLDER'
+                f"dataset_id is '{name}', which is no data set and no folder; name a folder with: "
+                f'tools/segmenter.py dataset create NAME FOLDER; {hint}'
             )
         rows = self.registry.rows('SELECT * FROM datasets WHERE folder=?', (str(place),))
         if rows:
             return self._entry(rows[0])
         return self.create(re.sub(r'[^\w.-]', '_', place.name).lstrip('._-') or 'data', place)
 
+    def get_present(self, name: str) -> DatasetEntry:
+        """The same, of a data set whose folder is where it was.
+
+        Raises:
+            FileNotFoundError: it was moved or removed.
+        """
+        entry = self.get(name)
+        if not entry.folder.is_dir():
+            raise FileNotFoundError(
+                f"data set '{entry.name}' lay in {entry.folder}, which is gone; say where it is "
+                f'with: tools/segmenter.py dataset create {entry.name} FOLDER, or take one of its '
+                f'versions with dataset_version_id: {", ".join(entry.versions) or "none yet"}'
+            )
+        return entry
+
     def content(self, name: str) -> 'FolderContent':
         """Classes, numbers of samples and files of a data set as its folder is at present."""
-        return _read(self.get(name).folder)
+        return _read(self.get_present(name).folder)
 
     def concepts(self, name: str) -> tuple[str, ...]:
         """Names of the classes of a data set, in index order."""
@@ -128,7 +146,7 @@ class Datasets:
         Raises:
             ValueError, OSError: the data set has errors, or there is no room.
         """
-        entry = self.get(name)
+        entry = self.get_present(name)
         content = _read(entry.folder)
         manifest = _manifest(content, describe_files(entry.folder, content.files))
         version = self._version(manifest_id(manifest), entry.name, time.time())

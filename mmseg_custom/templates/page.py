@@ -65,7 +65,7 @@ class TemplatesPage:
                 with gradio.Tab('Set up', id='setup'):
                     setup, train, problem = self._setup()
                 with gradio.Tab('Training', id='training'):
-                    run = self._training(page)
+                    run = self._training()
                 with gradio.Tab('Predict', id='predict'):
                     self._predicting(run)
             train.click(self.train, setup, [problem, run, tabs], api_visibility='private')
@@ -116,7 +116,7 @@ class TemplatesPage:
         template.change(choose, template, columns, api_visibility='private', show_progress='hidden')
         return values
 
-    def _training(self, page) -> 'gradio.Dropdown':
+    def _training(self) -> 'gradio.Dropdown':
         """How a run goes, and the buttons that stop and resume it."""
         gradio = self.gradio
         with gradio.Row():
@@ -150,7 +150,7 @@ class TemplatesPage:
         if not dataset:
             return ['', *hidden]
         try:
-            folder = self.app.datasets.get(dataset).folder
+            folder = self.app.datasets.get_present(dataset).folder
             words, is_good, report = doctors_report(dataset, folder)
             classes = [*self.app.datasets.concepts(dataset)]
         except MISTAKES as error:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import reprlib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,12 +118,7 @@ def parse_params(content: Any, where: str, template: str | None = None) -> Param
     Raises:
         ValueError: as :func:`load_params`.
     """
-    if not isinstance(content, Mapping) or not isinstance(content.get(TRAIN_PARAMS), Mapping):
-        raise ValueError(
-            f'{where} holds no {TRAIN_PARAMS}; expected {", ".join(Params.model_fields)}, as '
-            'tools/segmenter.py params TEMPLATE writes them'
-        )
-    fields = dict(content[TRAIN_PARAMS])
+    fields = _train_params(content, where)
     cls = _fields_class(fields.pop('template', None), f'{where}: {TRAIN_PARAMS}.template')
     if template is not None and cls.template != template:
         raise ValueError(
@@ -187,6 +183,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# A few lines of YAML can stand for billions of values.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, WIDTH, WIDTH
+
+
 class _Dumper(yaml.SafeDumper):
     """Puts text in quotes that :class:`_Loader` would take for a number."""
 
@@ -208,13 +209,36 @@ def _read_yaml(text: str, where: str) -> Any:
         ) from error
 
 
-def _fields_class(template: Any, where: str) -> type[TemplateFields]:
-    if isinstance(template, str) and template in TEMPLATES:
-        return TEMPLATES[template]
-    hint = did_you_mean(str(template), [*TEMPLATES], cutoff=0.7)
+def _train_params(content: Any, where: str) -> dict:
+    """The part with the fields of a template."""
+    given = content if isinstance(content, Mapping) else {}
+    if isinstance(given.get(TRAIN_PARAMS), Mapping):
+        return dict(given[TRAIN_PARAMS])
+    written = 'as tools/segmenter.py params TEMPLATE writes them'
+    if TRAIN_PARAMS in given:
+        raise ValueError(
+            f'{where}: {TRAIN_PARAMS} is {_shown(given[TRAIN_PARAMS])}; expected template and its '
+            f'fields below it, {written}'
+        )
+    hints = (
+        f'; {key} is unknown, {hint}'
+        for key in map(str, given)
+        if (hint := did_you_mean(key, [TRAIN_PARAMS], cutoff=0.7))
+    )
     raise ValueError(
-        f'{where} is {template!r}, which is no template here; expected one of '
-        f'{", ".join(TEMPLATES)}{hint and f"; {hint}"}'
+        f'{where} holds no {TRAIN_PARAMS}; expected {", ".join(Params.model_fields)}, {written}'
+        f'{next(hints, "")}'
+    )
+
+
+def _fields_class(template: Any, where: str) -> type[TemplateFields]:
+    is_text = isinstance(template, str)
+    if is_text and template in TEMPLATES:
+        return TEMPLATES[template]
+    what = f'{_shown(template)}, which is no template here' if template else 'missing'
+    hint = did_you_mean(template, [*TEMPLATES], cutoff=0.7) if is_text else ''
+    raise ValueError(
+        f'{where} is {what}; expected one of {", ".join(TEMPLATES)}{hint and f"; {hint}"}'
     )
 
 
@@ -230,17 +254,15 @@ def _faults(error: ValidationError, cls: type[TemplateFields], where: str) -> li
         if one['type'] == 'extra_forbidden':
             found[name] = f'{where}{_unknown(name, cls, is_top)}'
         elif is_top:
-            takes = 'a list of names' if name == 'concepts' else 'text'
-            found[name] = (
-                f'{where}{name} is {_shown(one["input"])}; expected {takes}, {TOP_LEVEL[name]}'
-            )
+            found[name] = f'{where}{name} is {_wrong_at_top(name, one)}'
         else:
             found[name] = f'{where}{name} is {_wrong(facts[name], cls, name, one)}'
     return list(found.values())
 
 
 def _unknown(name: str, cls: type[TemplateFields], is_top: bool) -> str:
-    own = [*Params.model_fields] if is_top else ['template', *cls.model_fields]
+    top, below = [*Params.model_fields], ['template', *cls.model_fields]
+    own, others, place = (top, below, 'below') if is_top else (below, top, 'beside')
     if is_top and name in cls.model_fields:
         return f'{name} stands beside {TRAIN_PARAMS}; write it below {TRAIN_PARAMS}'
     if not is_top and name in Params.model_fields:
@@ -251,14 +273,24 @@ def _unknown(name: str, cls: type[TemplateFields], is_top: bool) -> str:
             f'{name} is a field of {", ".join(owners)}, but the file is for {cls.template}; remove '
             'it, or change the template'
         )
-    hint = did_you_mean(name, own) or f'known: {", ".join(own)}'
+    known = {other: f'{other} {place} {TRAIN_PARAMS}' for other in others}
+    hint = did_you_mean(name, known | dict(zip(own, own))) or f'known: {", ".join(own)}'
     return f'{name} is unknown; {hint}'
+
+
+def _wrong_at_top(name: str, one: Mapping) -> str:
+    """Value, what the key takes, and what to write."""
+    value, takes = one['input'], 'a list of names' if name == 'concepts' else 'text'
+    if isinstance(value, str):
+        hint = f'; write {name}: [{_yaml(value)}]'
+    else:
+        hint = '' if isinstance(value, list | dict | None) else '; write it in quotes'
+    return f'{_shown_part(one)}; expected {takes}, {TOP_LEVEL[name]}{hint}'
 
 
 def _wrong(facts: FieldFacts, cls: type[TemplateFields], name: str, one: Mapping) -> str:
     """Value, what the field takes, and what to write."""
-    value, is_entry = one['input'], len(one['loc']) > 1
-    shown = f'a list with {_shown(value)}' if is_entry else _shown(value)
+    value = one['input']
     hint = str(one.get('ctx', {}).get('error', ''))
     owners = [
         other
@@ -267,11 +299,21 @@ def _wrong(facts: FieldFacts, cls: type[TemplateFields], name: str, one: Mapping
     ]
     if owners:
         hint = f'that is one of {", ".join(owners)}, but the file is for {cls.template}'
-    nearest = None if is_entry else facts.nearest(value)
+    nearest = None if _is_entry(one) else facts.nearest(value)
     offered = _yaml(cls.model_fields[name].default if nearest is None else nearest)
-    return f'{shown}; expected {facts.allowed()}; {hint or f"write {name}: {offered}"}'
+    written = hint or f'write {name}: {offered}'
+    return f'{_shown_part(one)}; expected {facts.allowed()}; {written}'
+
+
+def _is_entry(one: Mapping) -> bool:
+    """Whether a fault is of an entry of a list, not of the whole value."""
+    return len(one['loc']) > 1
+
+
+def _shown_part(one: Mapping) -> str:
+    return f'a list with {_shown(one["input"])}' if _is_entry(one) else _shown(one['input'])
 
 
 def _shown(value: Any) -> str:
-    text = 'empty' if value is None else repr(value)
+    text = 'empty' if value is None else _SHORT.repr(value)
     return text if len(text) <= 60 else f'{text[:57]}...'

@@ -18,7 +18,7 @@ QUEUED, TRAINING, TRAINED, FAILED = (
     'MODEL-TRAINED',
     'MODEL-TRAINING-FAILED',
 )
-RUNS, LOCKS = 'runs', 'locks'
+RUNS = 'runs'
 # As engine/run_log.py has them, whose import takes seconds.
 RUN_LOG, SUMMARY = 'log.jsonl', 'summary.json'
 RUN_ID = re.compile(r'run-(\d+)')
@@ -35,7 +35,7 @@ class Run:
         device: ``cpu`` or ``cuda:N``.
         iterations: of the whole training.
         status: one of the four words.
-        reason: why it failed.
+        reason: why it failed, or waits although none of the registry is ahead of it.
         stop_asked: whether the user asked it to stop.
         turn: the lower, the sooner it gets the device.
         queued, started, ended: seconds since 1970, or None.
@@ -103,11 +103,6 @@ class Run:
         return (self.training / SUMMARY).is_file()
 
     @property
-    def lock(self) -> Path:
-        """File that is locked by who trains on the device."""
-        return self.root / LOCKS / f'{self.device.replace(":", "-")}.lock'
-
-    @property
     def is_alive(self) -> bool:
         """Whether one of its processes runs."""
         return is_alive(self.worker) or is_alive(self.trainer)
@@ -162,10 +157,15 @@ class Records:
         )
         return next((other for other in others if other.is_alive), None)
 
+    def wait_because(self, run: Run, reason: str) -> None:
+        """The worker waits for what is not in this registry."""
+        self.registry.change('UPDATE runs SET reason=? WHERE number=?', (reason, run.number))
+
     def begin_training(self, run: Run, trainer: str | None) -> None:
         """The worker started its training."""
         self.registry.change(
-            'UPDATE runs SET status=?, trainer=?, started=coalesce(started, ?) WHERE number=?',
+            "UPDATE runs SET status=?, reason='', trainer=?, started=coalesce(started, ?) "
+            'WHERE number=?',
             (TRAINING, trainer, time.time(), run.number),
         )
 

@@ -46,7 +46,7 @@ class Registry:
     """
 
     def __init__(self, root: str | os.PathLike = DEFAULT_ROOT) -> None:
-        self.root = Path(root).resolve()
+        self.root = Path(root).expanduser().resolve()
         self.path = self.root / FILE_NAME
         check_writable(self.root, '--root')
         with FileLock(self.root / f'{FILE_NAME}.lock', timeout=SECONDS_TO_WAIT):

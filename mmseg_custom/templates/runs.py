@@ -4,14 +4,17 @@ import math
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmseg_custom.templates import worker
 from mmseg_custom.templates.datasets import Datasets
+from mmseg_custom.templates.device_locks import device_of, lock_file
 from mmseg_custom.templates.params_file import Params, dump_params
 from mmseg_custom.templates.processes import identity, is_alive, pid_of, send
 from mmseg_custom.templates.progress import progress
@@ -100,19 +103,21 @@ class Runs:
         from mmseg_custom.templates.checking import check_before_queueing
         from mmseg_custom.templates.composing import compose
 
-        fields, entry = params.train_params, self.datasets.get(params.dataset_id)
+        fields = params.train_params
         if params.dataset_version_id:
+            entry = self.datasets.get(params.dataset_id)
             version = self.datasets.find_version(entry.name, params.dataset_version_id)
             version.verify()
             facts = check_before_queueing(params, version.folder)
         else:
+            entry = self.datasets.get_present(params.dataset_id)
             # Before anything is copied.
             facts = check_before_queueing(params, entry.folder)
             version = self.datasets.version(entry.name)
         named = params.updated(dataset_id=entry.name, dataset_version_id=version.id)
         text = compose(named, version.folder, facts.num_train)
         iterations = fields.num_epochs * math.ceil(facts.num_train / fields.batch_size)
-        return Plan(named, version, text, _device_key(fields.device), iterations)
+        return Plan(named, version, text, device_of(fields.device), iterations)
 
     def queue(self, params: Params, app: str = 'default', model: str = 'segmenter') -> str:
         """Check everything, then let a process wait for the device and train.
@@ -128,6 +133,7 @@ class Runs:
             ValueError, OSError: as :meth:`plan`; nothing is started.
         """
         plan = self.plan(params)
+        lock = lock_file(plan.device)
         with self.records.registry.transaction() as connection:
             cursor = connection.execute(
                 'INSERT INTO runs (app, model, template, dataset, version, device, iterations, '
@@ -142,13 +148,13 @@ class Runs:
             with _new_folder(run):
                 write_atomically(run.params_file, dump_params(plan.params).encode())
                 write_atomically(run.config, plan.config.encode())
-                self._start(run, connection, resume=False)
+                self._start(run, connection, lock, resume=False)
         return run.id
 
-    def _start(self, run: Run, connection, resume: bool) -> None:
+    def _start(self, run: Run, connection: sqlite3.Connection, lock: Path, resume: bool) -> None:
         """Start the worker within the transaction that makes its row visible."""
         _started[:] = [process for process in _started if process.poll() is None]
-        process = worker.start(self.records.registry.root, run.id, run.log, resume)
+        process = worker.start(run, lock, resume)
         _started.append(process)
         connection.execute(
             'UPDATE runs SET worker=? WHERE number=?', (identity(process.pid), run.number)
@@ -183,8 +189,8 @@ class Runs:
         if run.status == QUEUED:
             ahead = self.records.ahead_of(run)
             doing = 'trains' if ahead and ahead.status == TRAINING else 'waits'
-            reason = f'waits for {ahead.id}, which {doing} on {run.device}' if ahead else 'starting'
-            return RunStatus(QUEUED, percent, None, reason)
+            waits = f'waits for {ahead.id}, which {doing} on {run.device}' if ahead else run.reason
+            return RunStatus(QUEUED, percent, None, waits or 'starting')
         stopping = 'stops after this iteration and a checkpoint' if run.stop_asked else ''
         return RunStatus(TRAINING, percent, seconds, stopping)
 
@@ -276,7 +282,7 @@ class Runs:
         Raises:
             ValueError: it is under way, or trained.
         """
-        self._checked(run_id)
+        lock = lock_file(self._checked(run_id).device)
         with self.records.registry.transaction() as connection:
             run = self.records.get(run_id, connection)
             if run.status != FAILED or is_alive(run.trainer):
@@ -287,19 +293,8 @@ class Runs:
                 'queued=?, turn=(SELECT max(turn) + 1 FROM runs) WHERE number=?',
                 (QUEUED, time.time(), run.number),
             )
-            self._start(run, connection, resume=True)
+            self._start(run, connection, lock, resume=True)
         return self.status(run_id)
-
-
-def _device_key(name: str) -> str:
-    """The device that a params file's ``device`` means: ``cpu`` or ``cuda:N``."""
-    import torch
-
-    from mmseg_custom.engine.device import AUTO, CPU
-
-    if name == CPU or (name == AUTO and not torch.cuda.is_available()):
-        return CPU
-    return f'cuda:{int(name.partition(":")[2] or 0)}'
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The process that waits for the device and then trains: ``ROOT RUN [--resume]``.
+"""The process that waits for the device and then trains: ``ROOT RUN LOCK [--resume]``.
 
 It is the parent of ``tools/train.py``, belongs to no terminal, and writes what became of the run
 into the registry. It imports nothing heavy, since many may wait.
@@ -6,7 +6,6 @@ into the registry. It imports nothing heavy, since many may wait.
 
 import argparse
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
+from mmseg_custom.templates.device_locks import holder_of, open_lock, try_to_lock
 from mmseg_custom.templates.failures import STOPPED, explain
 from mmseg_custom.templates.processes import identity
-from mmseg_custom.templates.records import FAILED, TRAINED, Records
+from mmseg_custom.templates.records import FAILED, TRAINED, Records, Run
 from mmseg_custom.templates.tool_commands import tool_command
 from mmseg_custom.templates.versions import VERSIONS, DatasetVersion
 
@@ -26,10 +27,10 @@ POLL_SECONDS = 0.3
 PR_SET_PDEATHSIG = 1
 
 
-def start(root: Path, run_id: str, log: Path, resume: bool) -> subprocess.Popen:
-    """Start a worker in a session of its own."""
-    words = [sys.executable, '-m', 'mmseg_custom.templates.worker', str(root), run_id]
-    with open(log, 'a') as output:
+def start(run: Run, lock: Path, resume: bool) -> subprocess.Popen:
+    """Start a worker in a session of its own; ``lock`` is the file of its device."""
+    words = [sys.executable, '-m', 'mmseg_custom.templates.worker', run.root, run.id, lock]
+    with open(run.log, 'a') as output:
         return subprocess.Popen(
             [*words, '--resume'] if resume else words,
             stdin=subprocess.DEVNULL,
@@ -45,19 +46,20 @@ class Worker:
     Args:
         root: folder of the registry.
         run_id: of the run, whose row names this process as its worker.
+        lock: file of its device.
     """
 
-    def __init__(self, root: Path, run_id: str) -> None:
+    def __init__(self, root: Path, run_id: str, lock: Path) -> None:
         self.records = Records(root)
         self.run = self.records.get_when_written(run_id)
+        self.lock = lock
         self.got_signal = False
 
     def work(self, resume: bool) -> None:
         """Wait for the device, train, and write what became of it."""
         run = self.run
-        run.lock.parent.mkdir(exist_ok=True)
         try:
-            with open(run.lock, 'w') as lock:
+            with open_lock(self.lock) as lock:
                 if not self._wait_for_turn(lock):
                     self.records.end(run, FAILED, f'{STOPPED} before it began')
                     return
@@ -76,21 +78,21 @@ class Worker:
     def _is_asked_to_stop(self) -> bool:
         return self.got_signal or self.records.get(self.run.id).stop_asked
 
-    def _wait_for_turn(self, lock) -> bool:
-        """Lock the device when no run before this one waits or trains.
-
-        The lock ends with the last process that has the file open, however that ends.
+    def _wait_for_turn(self, lock: TextIO) -> bool:
+        """Lock the device when no run of the registry before this one waits or trains.
 
         Returns:
             False where the run was stopped instead.
         """
+        run, said = self.run, ''
         while not self._is_asked_to_stop():
-            if self.records.ahead_of(self.run) is None:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.records.ahead_of(run) is None:
+                if try_to_lock(lock, f'{run.id} of the registry {run.root}'):
                     return True
-                except BlockingIOError:
-                    pass  # a killed run's processes still end
+                reason = f'waits for {holder_of(lock)}, which has {run.device}'
+                if reason != said:
+                    self.records.wait_because(run, reason)
+                    said = reason
             time.sleep(POLL_SECONDS)
         return False
 
@@ -135,9 +137,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description='Train one run of the registry.')
     parser.add_argument('root', type=Path)
     parser.add_argument('run')
+    parser.add_argument('lock', type=Path)
     parser.add_argument('--resume', action='store_true')
     args = parser.parse_args(argv)
-    worker = Worker(args.root, args.run)
+    worker = Worker(args.root, args.run, args.lock)
 
     def remember(*_) -> None:
         worker.got_signal = True

@@ -1,11 +1,13 @@
 """What all pages share: no calls home, one look, one way to be served."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmseg_custom.messages import import_extra
 from mmseg_custom.web.body_limit import BodyLimit
+from mmseg_custom.web.listening import bind
 from mmseg_custom.web.own_addresses import OwnAddresses
 
 if TYPE_CHECKING:
@@ -84,10 +86,16 @@ def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) ->
     Args:
         page: of :func:`new_page`.
         host: the address to listen on; the default is reached from this machine only.
-        port: to listen on.
+        port: to listen on; 0 takes a free one.
+
+    Raises:
+        OSError: the address is in use or not of this machine, or there is no such port.
     """
     fastapi = import_extra('fastapi', 'web', 'the page')
     uvicorn = import_extra('uvicorn', 'web', 'the page')
     app = mount_page(fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page)
+    bound = bind(host, port)
+    host, port = bound.getsockname()[:2]
     print(f'page at http://{host}:{port}/ (Ctrl+C ends it)', flush=True)
-    uvicorn.run(app, host=host, port=port, log_level='warning')
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(app, log_level='warning')).run(sockets=[bound])

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 import torch
@@ -89,3 +90,24 @@ def test_a_loader_worker_obeys_its_training_only():
     os.kill(worker, signal.SIGTERM)
     process.join(20)
     assert process.exitcode == 0
+
+
+def start_late(open_until_the_end) -> None:
+    time.sleep(0.3)
+    WorkerStart(None)(0)
+    time.sleep(300)
+
+
+def start_and_die(open_until_the_end) -> None:
+    multiprocessing.Process(target=start_late, args=(open_until_the_end,)).start()
+    os._exit(9)
+
+
+def test_a_loader_worker_ends_with_a_training_that_was_killed_at_its_start():
+    """It would hold what it inherited, such as the device of a template's training."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    multiprocessing.Process(target=start_and_die, args=(sender,)).start()
+    sender.close()
+    assert receiver.poll(60), 'it goes on'
+    with pytest.raises(EOFError):
+        receiver.recv()

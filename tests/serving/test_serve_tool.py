@@ -19,6 +19,8 @@ from hostile_pictures import HTML, SVG, bomb, jpeg, scan_bomb, tile_bomb
 from real_server import Client, png
 from tool_modules import load_tool
 
+from mmseg_custom.web.listening import bind
+
 pytest.importorskip('fastapi')
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 2**20
@@ -151,6 +153,13 @@ def test_requests_in_work_are_answered_before_it_ends(checkpoint, picture):
 def test_mistakes_in_the_call(arguments, message):
     with pytest.raises((ValueError, OSError), match=re.escape(message)):
         load_tool('serve.py').main([*arguments, '--port', '0'])
+
+
+def test_a_port_that_is_none_or_taken_is_named():
+    with bind('127.0.0.1', 0) as bound:
+        for port in (70000, bound.getsockname()[1]):
+            with pytest.raises(OSError, match=f'cannot listen on 127.0.0.1, port {port} '):
+                bind('127.0.0.1', port)
 
 
 def test_models_have_names_of_their_own(checkpoint):

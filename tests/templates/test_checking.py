@@ -1,7 +1,11 @@
 """What is missing is said before anything is queued."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
+from generated_weights import build, segformer
 from mmengine.registry import DefaultScope
 from processes import free_port
 from small_templates import CLASSES, GENERAL, SEGFORMER, SEGMENTER, small, write_blocks
@@ -12,6 +16,10 @@ from mmseg_custom.engine.launch import train
 from mmseg_custom.registry import MODELS, SCOPE
 from mmseg_custom.templates.checking import check_before_queueing, find_weights, look_at_data
 from mmseg_custom.templates.composing import compose
+from mmseg_custom.templates.params_file import parse_params
+from mmseg_custom.templates.runs import Runs
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs/templates.md'
 
 
 @pytest.fixture(scope='module')
@@ -46,6 +54,7 @@ def test_what_is_found_is_returned(folder):
         (dict(device='cuda:99'), r"device is 'cuda:99', but this machine has auto, cpu"),
         (dict(device='cpu', precision='float16'), r'float16 needs a GPU, .*set bfloat16'),
         (dict(pretrained_weights='mine.pth'), r'there is no file .*/mine.pth; put it there, or'),
+        (dict(pretrained_weights='ADE_20K'), r'no file .*/ADE_20K; did you mean ade20k'),
         (dict(pretrained_weights='mit_b'), r'no file .*/mit_b; did you mean mit_b'),
         (
             dict(template=SEGMENTER, decoder='linear', pretrained_weights='ade20k'),
@@ -104,6 +113,66 @@ def test_weights_that_cannot_be_had_are_named_with_their_folder(weights, templat
     assert find_weights(fields) == path
 
 
+def test_weights_of_another_network_are_refused(folder, tmp_path):
+    path = tmp_path / 'mine.pth'
+    params = small(pretrained_weights=str(path))
+    torch.save(build(segformer()).state_dict(), path)
+    before = torch.get_rng_state()
+    with pytest.raises(
+        ValueError, match=f"^pretrained_weights is '{path}': checkpoint {path} does"
+    ):
+        check_before_queueing(params, folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    path.write_text('no weights at all')
+    with pytest.raises(ValueError, match=f"^pretrained_weights is '{path}': .*{path}"):
+        check_before_queueing(params, folder)
+    with pytest.raises(ValueError, match=f'folder {tmp_path} holds no weights; expected'):
+        check_before_queueing(small(pretrained_weights=str(tmp_path)), folder)
+
+
+def test_the_messages_are_those_of_the_page(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = Runs(tmp_path / 'root')
+    whole, broken = (write_blocks(tmp_path / name) for name in ('my_folder', 'broken'))
+    (whole / 'dataset.yaml').write_text('classes: [background, nucleus]\n')
+    runs.datasets.create('nuclei', whole)
+    next((broken / 'masks/train').iterdir()).unlink()
+    torch.save(build(segformer()).state_dict(), 'mine.pth')
+    changes = {
+        'out of bounds': dict(batch_size=17),
+        'three image sizes': dict(image_size=[1, 2, 3]),
+        'a wrong type': dict(num_epochs='5'),
+        'an unknown key': dict(bach_size=2),
+        'no template': dict(template=None),
+        'a field of another template': dict(decoder='mask'),
+        'text that YAML takes for a number': dict(dataset_version_id=123456),
+        'missing data': dict(dataset_id='nuclie'),
+        'a missing mask': dict(dataset_id=str(broken)),
+        'an unknown concept': dict(concepts=['nuceus']),
+        'a batch larger than the data set': dict(batch_size=8),
+        'weights that cannot be had': dict(pretrained_weights='ade20k'),
+        'weights that are not published': dict(
+            template=SEGMENTER, decoder='linear', backbone='vit-t', pretrained_weights='ade20k'
+        ),
+        'weights of another network': dict(pretrained_weights='mine.pth'),
+        'no such device': dict(device='cuda:1'),
+    }
+    table = PAGE.read_text(encoding='utf-8').partition('| what | message |\n| --- | --- |\n')[2]
+    rows = dict(re.findall(r'^\| (.*) \| `(.*)` \|$', table, re.M))
+    assert rows.keys() == changes.keys()
+    if torch.cuda.is_available():
+        del rows['no such device']
+    for what, shown in rows.items():
+        content = small(dataset_id='nuclei').content()
+        for name, value in changes[what].items():
+            (content if name in content else content['train_params'])[name] = value
+        with pytest.raises((ValueError, OSError)) as raised:
+            runs.plan(parse_params(content, 'p.yaml'))
+        pattern = re.escape(shown).replace(re.escape('...'), '.*')
+        assert re.fullmatch(pattern, str(raised.value).removeprefix('p.yaml: ')), raised.value
+    assert runs.list() == [] and runs.datasets.versions('nuclei') == []
+
+
 @pytest.mark.slow
 def test_ade20k_is_where_a_training_starts(folder, weights, tmp_path):
     """With a rate of zero the encoder stays what the file holds; the classifier is new."""
@@ -116,6 +185,7 @@ def test_ade20k_is_where_a_training_starts(folder, weights, tmp_path):
         published = MODELS.build(config.model).state_dict()
     path = weights / PUBLISHED['segformer_mit-b0_ade20k'].cache_path
     torch.save({'state_dict': published}, path)
+    assert check_before_queueing(params, folder) == look_at_data(folder)
     train(load_config(str(config_path)), str(tmp_path / 'run'))
     found = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']
     kept = [name for name in published if name.startswith('backbone.')]

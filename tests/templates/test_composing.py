@@ -28,9 +28,9 @@ def folder(tmp_path_factory) -> Path:
 def composed(folder, tmp_path):
     """Compose and read what ``tools/train.py`` would."""
 
-    def read(params, num_train: int = 6, **arguments):
+    def read(params, num_train: int = 6):
         path = tmp_path / 'composed.py'
-        path.write_text(compose(params, folder, num_train, **arguments))
+        path.write_text(compose(params, folder, num_train))
         return load_config(str(path))
 
     return read
@@ -43,7 +43,7 @@ def steps(config, loader: str) -> dict:
     return {step.type: step for step in pipeline}
 
 
-def test_every_field_reaches_the_config(composed, folder, tmp_path):
+def test_every_field_reaches_the_config(composed, folder):
     config = composed(
         small(
             *(SEGFORMER,),
@@ -56,7 +56,6 @@ def test_every_field_reaches_the_config(composed, folder, tmp_path):
             backbone='mit-b2',
         ),
         num_train=100,
-        work_dir=tmp_path / 'run',
     )
     assert config.model.backbone.num_layers == [3, 4, 6, 3]
     assert steps(config, 'train_dataloader')['RandomResize'].scale == (ANY_LENGTH, 64)
@@ -75,7 +74,7 @@ def test_every_field_reaches_the_config(composed, folder, tmp_path):
         'bfloat16',
     )
     assert config.randomness == dict(seed=3, deterministic=True)
-    assert (config.device, config.work_dir) == ('cpu', str(tmp_path / 'run'))
+    assert config.device == 'cpu'
     assert config.invalid_data_tolerance_percent == 7.5
     assert config.load_from is None
     for name in ('train', 'val', 'test'):
@@ -239,6 +238,24 @@ def test_one_concept_and_background_are_a_binary_task(composed):
 def test_what_does_not_fit_the_data_is_refused(folder, fields, num_train, error):
     with pytest.raises((ValueError, FileNotFoundError), match=error):
         compose(small(**fields), folder, num_train)
+
+
+@pytest.mark.parametrize(
+    'text, error',
+    [
+        ('model = dict(', r'cannot be read \(SyntaxError: .*\); mend it, or choose one of docs'),
+        ('model = dict(type=unknown)', 'cannot be read \\(NameError: '),
+        ("_base_ = 'gone.py'", 'cannot be read \\(FileNotFoundError: .*gone.py'),
+        ("model = dict(type='EncoderDecoder')", 'is no segmentor; expected a decode_head'),
+        ('model = dict(decode_head={})', 'has no train_dataloader, val_dataloader, optim_wrapper'),
+    ],
+)
+def test_a_config_that_does_not_train_is_named(folder, tmp_path, text, error):
+    path = tmp_path / 'mine.py'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f'config {path} {error}') as raised:
+        compose(small(GENERAL, config=str(path)), folder, 6)
+    assert '\n' not in str(raised.value)
 
 
 def run(params, folder: Path, work_dir: Path, *options: str) -> tuple[dict, list]:

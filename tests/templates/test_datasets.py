@@ -18,10 +18,11 @@ from annotation_files import (
     write_text,
     write_yolo,
 )
-from small_templates import CLASSES, write_blocks
+from small_templates import CLASSES, small, write_blocks
 
 from mmseg_custom.templates.datasets import Datasets
 from mmseg_custom.templates.folders import read_folder
+from mmseg_custom.templates.runs import Runs
 from mmseg_custom.templates.snapshots import describe_files
 
 
@@ -177,6 +178,20 @@ def test_every_layout_is_copied_whole(datasets, tmp_path, write, num_files):
     assert len(version.manifest['files']) == num_files
     source, copy = read_folder(tmp_path / 'layout'), read_folder(version.folder)
     assert (copy.classes, copy.splits, copy.files) == (source.classes, source.splits, source.files)
+
+
+def test_a_data_set_that_was_moved_is_named_and_found_again(datasets, blocks, tmp_path):
+    version = datasets.version('blocks')
+    moved = blocks.rename(tmp_path / 'moved')
+    expected = f"data set 'blocks' lay in {blocks}, which is gone; .* create blocks FOLDER, .*"
+    for ask in (datasets.concepts, datasets.version):
+        with pytest.raises(FileNotFoundError, match=expected + version.id):
+            ask('blocks')
+    # A version is trained on without it.
+    params = small(dataset_id='blocks', dataset_version_id=version.id)
+    assert Runs(tmp_path / 'root').plan(params).version.folder == version.folder
+    assert datasets.create('blocks', moved).folder == moved
+    assert datasets.version('blocks').id == version.id
 
 
 def test_files_that_lie_elsewhere_are_refused(datasets, tmp_path):

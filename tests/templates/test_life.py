@@ -1,5 +1,6 @@
 """Whole lives of runs: real processes that train, are killed, stopped, continued, and predict."""
 
+import json
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_templates import CLASSES, small, write_blocks
+from tool_modules import load_tool
 
 from mmseg_custom.engine import run_comparison
 from mmseg_custom.engine.checkpoint_files import saved_checkpoints
@@ -80,7 +82,7 @@ def outcome(run: Run) -> tuple:
     return run_comparison.outcome(run.training, saved_checkpoints(run.training)[0].name)
 
 
-def test_train_watch_predict_evaluate_hand_on(app, tmp_path):
+def test_train_watch_predict_evaluate_hand_on(app, tmp_path, capsys):
     seen = []
     model = app.create_model('segmenter', template='MMSegmentation_SegFormer')
     values = small(dataset_id='blocks', num_epochs=8, device='cpu').content()
@@ -97,6 +99,16 @@ def test_train_watch_predict_evaluate_hand_on(app, tmp_path):
     assert sum(region.area for region in prediction.regions) == 32 * 32
     names = {path.name for path in (tmp_path / 'out').iterdir()}
     assert names == {f'{picture.stem}_overlay.png', f'{picture.stem}_regions.json'}
+    words = ['predict', 'run-1', str(picture), '--root', str(tmp_path / 'root')]
+    load_tool('segmenter.py').main([*words, '--json'])
+    (described,) = json.loads(capsys.readouterr().out)
+    assert [(r['concept'], r['value'], r['area_px'], r['box']) for r in described['regions']] == [
+        (r.name, round(r.value, 6), r.area, list(r.box)) for r in prediction.regions
+    ]
+    load_tool('segmenter.py').main(words)
+    table = capsys.readouterr().out
+    assert all(f'{region.value:.3f} | {region.area}' in table for region in prediction.regions[:10])
+    assert (tmp_path / 'root/runs/run-1/predictions' / f'{picture.stem}_overlay.png').is_file()
     best = max(r['mIoU'] for r in model.history() if r['mode'] == 'val')
     assert model.evaluate()['mIoU'] == pytest.approx(best, abs=1e-4)
     weights = torch.load(model.export(tmp_path / 'exports'), weights_only=True)
@@ -158,6 +170,26 @@ def test_the_second_run_on_a_device_waits(app):
     os.kill(pid_of(runs.get(first).trainer), signal.SIGKILL)
     finished(runs, second)
     assert runs.get(second).started > runs.get(first).ended
+
+
+def test_two_registries_take_turns_on_a_device(app, tmp_path):
+    """Also when the first one is killed without a word and resumed while the second trains."""
+    runs, others = app.runs, make_app(tmp_path / 'other').runs
+    first = started(runs, num_epochs=200)
+    second = others.queue(small(dataset_id='blocks', **LONG))
+    reason = f'waits for {first.id} of the registry {first.root}, which has cpu'
+    until(lambda: others.status(second).reason == reason)
+    for process in (first.worker, first.trainer):
+        os.kill(pid_of(process), signal.SIGKILL)
+    until(lambda: others.status(second).status == TRAINING)
+    until(lambda: runs.status(first.id).status == FAILED)
+    runs.resume(first.id)
+    reason = f'waits for {second} of the registry {tmp_path / "other/root"}, which has cpu'
+    until(lambda: runs.status(first.id).reason == reason)
+    finished(others, second)
+    until(lambda: 'continuing after iteration' in first.log.read_text())
+    runs.stop(first.id)
+    assert runs.wait(first.id, SECONDS).reason == 'stopped by user'
 
 
 def test_an_error_of_the_training_is_the_reason(app, tmp_path):

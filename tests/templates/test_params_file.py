@@ -182,15 +182,34 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name, value, expected):
         (dict(decoder='mask'), 'decoder is a field of MMSegmentation_Segmenter, but the file is'),
         (dict(template='MMSegmentation_Segformer'), 'did you mean MMSegmentation_SegFormer?'),
         (dict(template='MMDetection_YoloF'), 'no template here; expected one of MMSegmentation_'),
-        (dict(template=None), 'train_params.template is None, which is no template here'),
-        (dict(dataset_id=3), 'p.yaml: dataset_id is 3; expected text'),
-        (dict(dataset_version_id=7), 'p.yaml: dataset_version_id is 7; expected text'),
-        (dict(concepts='car'), "p.yaml: concepts is 'car'; expected a list of names"),
-        (dict(concepts=['car', 1]), 'p.yaml: concepts is 1; expected a list of names'),
+        (dict(template=None), 'train_params.template is missing; expected one of MMSegmentation_'),
+        (dict(template=['x']), "train_params.template is ['x'], which is no template here"),
+        (dict(data_set='x'), 'data_set is unknown; did you mean dataset_id beside train_params?'),
+        (dict(dataset_id=['a']), "p.yaml: dataset_id is ['a']; expected text, name of a data set"),
     ],
 )
 def test_a_wrong_key_is_named_with_the_nearest(changes, expected):
     assert expected in fault(**changes)
+
+
+@pytest.mark.parametrize(
+    'written, expected',
+    [
+        ('dataset_id: 2024', 'dataset_id is 2024; expected text, .*; write it in quotes$'),
+        ('dataset_version_id: 123456', 'dataset_version_id is 123456; .*; write it in quotes$'),
+        (
+            'concepts: car',
+            r"concepts is 'car'; expected a list of names, .*; write concepts: \[car]$",
+        ),
+        ('concepts: [car, no]', 'concepts is a list with False; .*; write it in quotes$'),
+        ('concepts: [car, ]\nepochs: 3', 'epochs is unknown; did you mean num_epochs below train_'),
+    ],
+)
+def test_what_yaml_takes_for_something_else_is_told(written, expected):
+    key = written.partition(':')[0]
+    lines = [line for line in HOSTED.splitlines() if not line.startswith(key)]
+    with pytest.raises(ValueError, match=f'the params: {expected}'):
+        load_params('\n'.join([*lines, written]))
 
 
 def test_a_template_that_is_none_is_named_with_the_nearest():
@@ -229,7 +248,9 @@ def test_a_file_for_another_template_is_named():
         ('a: 1\nb: !!python/object/apply:os.getcwd []\n', 'line 2 is no YAML of plain values'),
         (HOSTED + 'dataset_id: other\n', "the key 'dataset_id' occurs twice, remove one"),
         ('- a\n- b\n', 'holds no train_params; expected dataset_id, dataset_version_id'),
-        ('train_params: 3\nconcepts: []\n', 'holds no train_params'),
+        ('train_params: 3\nconcepts: []\n', 'train_params is 3; expected template and its fields'),
+        ('train_params:\nconcepts: []\n', 'train_params is empty; expected template and its'),
+        (HOSTED.replace('train_p', 'trainp'), 'trainparams is unknown, did you mean train_params'),
     ],
 )
 def test_what_is_no_params_file_is_refused(text, expected, tmp_path):
@@ -238,6 +259,17 @@ def test_what_is_no_params_file_is_refused(text, expected, tmp_path):
     for source in (text, path):
         with pytest.raises(ValueError, match=expected):
             load_params(source)
+
+
+def test_lines_that_stand_for_billions_of_values_are_refused_at_once():
+    lines = ['a: &x0 [1, 1]']
+    lines += [f'b{n}: &x{n} [{", ".join([f"*x{n - 1}"] * 9)}]' for n in range(1, 12)]
+    text = '\n'.join(lines) + HOSTED.replace('520', '*x11')
+    with pytest.raises(ValueError) as raised:
+        load_params(text)
+    first = str(raised.value).splitlines()[0]
+    assert first.startswith('the params: train_params.image_size is a list with [[[...], [...]')
+    assert len(first) < 300
 
 
 def test_a_file_that_is_not_there_says_how_to_write_it(tmp_path):

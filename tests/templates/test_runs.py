@@ -5,16 +5,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
+import torch
 from run_rows import add
 from small_templates import small, write_blocks
 
 from mmseg_custom.engine import run_log
 from mmseg_custom.templates import records, worker
 from mmseg_custom.templates.datasets import Datasets
+from mmseg_custom.templates.device_locks import VARIABLE, lock_file, open_lock, try_to_lock
 from mmseg_custom.templates.failures import explain
 from mmseg_custom.templates.processes import identity, is_alive, pid_of
 from mmseg_custom.templates.records import FAILED, QUEUED, TRAINED, TRAINING, Records
@@ -47,9 +51,20 @@ def runs(tmp_path) -> Runs:
 
 def kill(process: str) -> None:
     os.kill(pid_of(process), signal.SIGKILL)
+    until(lambda: not is_alive(process))
+
+
+def start(runs: Runs, run_id: str) -> None:
+    """Start the worker of a run as a queue does."""
+    run = runs.get(run_id)
+    with runs.records.registry.transaction() as connection:
+        runs._start(run, connection, lock_file(run.device), resume=False)
+
+
+def until(holds: Callable[[], bool]) -> None:
     ends = time.monotonic() + SECONDS
-    while is_alive(process):
-        assert time.monotonic() < ends
+    while not holds():
+        assert time.monotonic() < ends, 'it did not happen'
         time.sleep(0.01)
 
 
@@ -141,9 +156,7 @@ def test_a_training_outlives_its_worker(runs, process):
         runs.resume(run)
     # What the worker would have passed on.
     runs.stop(run)
-    ends = time.monotonic() + SECONDS
-    while is_alive(trainer) and time.monotonic() < ends:
-        time.sleep(0.01)
+    until(lambda: not is_alive(trainer))
     assert runs.status(run).status == FAILED
     done = add(runs, TRAINING, worker_process, trainer)
     (runs.get(done).training / records.SUMMARY).write_text('{}')
@@ -170,10 +183,8 @@ def test_a_worker_waits_for_its_turn_and_looks_at_the_data(runs, process, tmp_pa
     first = add(runs, TRAINING, process(), None)
     second = add(runs, QUEUED, dataset='blocks', version=version.id)
     third = add(runs, QUEUED, dataset='blocks', version=version.id)
-    registry = runs.records.registry
     for run_id in (second, third):
-        with registry.transaction() as connection:
-            runs._start(runs.get(run_id), connection, resume=False)
+        start(runs, run_id)
     runs.stop(third)
     assert runs.wait(third, SECONDS).reason == 'stopped by user before it began'
     assert runs.status(second).reason == f'waits for {first}, which trains on cpu'
@@ -182,6 +193,54 @@ def test_a_worker_waits_for_its_turn_and_looks_at_the_data(runs, process, tmp_pa
     status = runs.wait(second, SECONDS)
     assert status.status == FAILED and 'damaged: dataset.yaml is missing' in status.reason
     assert 'ValueError: version' in runs.get(second).log.read_text()
+
+
+def test_a_worker_waits_for_a_training_of_another_registry(runs, process):
+    """Which has the device's file open, as a killed training's processes have."""
+    run = add(runs, QUEUED)
+    with open_lock(lock_file('cpu')) as file:
+        assert try_to_lock(file, 'run-9 of the registry /else\nwhere')
+        start(runs, run)
+        reason = 'waits for run-9 of the registry /elsewhere, which has cpu'
+        until(lambda: runs.status(run).reason == reason)
+        assert runs.status(run).status == QUEUED
+    # Its turn: it looks at the data, which are not there.
+    status = runs.wait(run, SECONDS)
+    assert status.status == FAILED and 'is missing' in status.reason
+
+
+def test_the_file_of_a_device_is_for_all_users(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    path = lock_file('cpu')
+    assert path == tmp_path / 'mmseg_custom_locks/cpu.lock' == lock_file('cpu')
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o7777) == (0o666, 0o1777)
+    path.unlink()
+    path.symlink_to(tmp_path / 'precious')
+    (tmp_path / 'precious').touch()
+    with pytest.raises(PermissionError, match=f'cannot lock cpu with {path}.*{VARIABLE}'):
+        lock_file('cpu')
+
+
+def test_a_run_without_a_lock_is_not_queued(runs, tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / 'file'))
+    params = small(dataset_id=str(write_blocks(tmp_path / 'blocks')), device='cpu')
+    with pytest.raises(PermissionError, match=f'cannot lock cpu with .*{VARIABLE}'):
+        runs.queue(params)
+    assert runs.list() == []
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_one_file_whatever_its_number():
+    assert lock_file('cuda:0').name.startswith('gpu-')
+    code = (
+        'from mmseg_custom.templates.device_locks import lock_file; print(lock_file("cuda:0").name)'
+    )
+    last = torch.cuda.device_count() - 1
+    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': str(last)}
+    done = subprocess.run([sys.executable, '-c', code], env=environment, stdout=subprocess.PIPE)
+    assert done.stdout.decode().strip() == lock_file(f'cuda:{last}').name
 
 
 def test_a_run_that_was_resumed_is_not_ended_by_its_old_worker(runs, process):

@@ -1,6 +1,7 @@
 """The commands of ``tools/segmenter.py``: what they print, and one line for each mistake."""
 
 import json
+import os
 import re
 
 import pytest
@@ -13,7 +14,8 @@ from mmseg_custom.templates.arguments import COMMANDS as PARSED
 from mmseg_custom.templates.commands import COMMANDS
 from mmseg_custom.templates.models import TEMPLATES
 from mmseg_custom.templates.params_file import dump_params, load_params
-from mmseg_custom.templates.records import FAILED, TRAINED
+from mmseg_custom.templates.processes import identity
+from mmseg_custom.templates.records import FAILED, QUEUED, TRAINED
 from mmseg_custom.templates.runs import Runs
 
 TOOL = load_tool('segmenter.py')
@@ -130,6 +132,21 @@ def test_runs_are_listed_and_looked_at(call, tmp_path):
     assert status == 1 and text.endswith(f'{failed}  MODEL-TRAINING-FAILED  KeyError: 7\n')
 
 
+def test_a_run_is_stopped_and_resumed(call, tmp_path):
+    runs = Runs(tmp_path / 'root')
+    run = add(runs, QUEUED, worker=identity(os.getpid()))
+    assert call('stop', run) == (0, f'{run}  MODEL-QUEUED  stops before it begins\n', '')
+    assert runs.get(run).stop_asked
+    failed = add(runs, FAILED, reason='KeyError: 7')
+    assert call('resume', failed)[:2] == (
+        0,
+        f'{failed}  MODEL-QUEUED  waits for run-1, which waits on cpu\n',
+    )
+    assert call('stop', failed)[0] == 0
+    status, text, _ = call('status', failed, '--wait')
+    assert status == 1 and text.endswith('MODEL-TRAINING-FAILED  stopped by user before it began\n')
+
+
 @pytest.mark.parametrize(
     ('words', 'expected'),
     [
@@ -143,6 +160,7 @@ def test_runs_are_listed_and_looked_at(call, tmp_path):
             ('train', 'gone.yaml'),
             'no params file gone.yaml; write one with: tools/segmenter.py params',
         ),
+        (('concepts', '~/gone'), "dataset_id is '~/gone', which is no data set and no folder"),
         (('params', 'SegFormer'), "'SegFormer'.*MMSegmentation_SegFormer"),
     ],
 )

@@ -2,7 +2,10 @@
 
 import base64
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +156,16 @@ def test_a_folder_that_is_none(visit, url, tmp_path):
     page.locator('#verdict .error', has_text='nowhere').wait_for()
     page.get_by_role('button', name='Train', exact=True).click()
     page.locator('#problem .error', has_text='nowhere').wait_for()
+
+
+def test_without_a_browser_the_tests_fail(tmp_path):
+    """They are not skipped."""
+    words = ['-m', 'pytest', '-m', 'slow', f'{__file__}::{test_a_folder_that_is_none.__name__}']
+    done = subprocess.run(
+        [sys.executable, *words],
+        env={**os.environ, 'PATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and ' 1 error in ' in done.stdout, done.stdout
+    assert 'no browser to look at the page with; run: make browser' in done.stdout

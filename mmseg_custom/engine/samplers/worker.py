@@ -1,11 +1,14 @@
 """What a loader worker does at its start: about signals, and about memory."""
 
+import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 
 from mmseg_custom.host_memory import keep_freed_memory
+
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
 class WorkerStart:
@@ -28,7 +31,7 @@ class WorkerStart:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # The handler that the training installed came along with the fork.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+        if hasattr(signal, 'sigtimedwait'):  # not on macOS
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
         keep_freed_memory(in_worker=True)
@@ -37,7 +40,13 @@ class WorkerStart:
 
 
 def _obey(parent: int) -> None:
-    """Exit as soon as the parent, and nobody else, asks with SIGTERM."""
-    while True:
-        if signal.sigwaitinfo([signal.SIGTERM]).si_pid == parent:
-            os._exit(0)
+    """Exit as soon as the parent, and nobody else, asks with SIGTERM, or is gone.
+
+    PyTorch's own watchdog takes its parent for alive where that was killed right after the fork.
+    """
+    training = multiprocessing.parent_process()
+    while training is None or training.is_alive():
+        asked = signal.sigtimedwait([signal.SIGTERM], SECONDS_BETWEEN_LOOKS)
+        if asked is not None and asked.si_pid == parent:
+            break
+    os._exit(0)
