@@ -35,7 +35,9 @@ def make_server(app: FastAPI, limits: Limits) -> uvicorn.Server:
         app,
         http=timed_protocol(limits),
         lifespan='on',
-        log_level='info',
+        log_level='warning',
+        # uvicorn's own would close the log files of all else in this process.
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=round(slowest) + 1,

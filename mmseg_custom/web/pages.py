@@ -97,5 +97,6 @@ def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) ->
     bound = bind(host, port)
     host, port = bound.getsockname()[:2]
     print(f'page at http://{host}:{port}/ (Ctrl+C ends it)', flush=True)
+    config = uvicorn.Config(app, log_level='warning', log_config=None)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn.Config(app, log_level='warning')).run(sockets=[bound])
+        uvicorn.Server(config).run(sockets=[bound])

@@ -1,6 +1,7 @@
 """Clients that are slow, endless, many, or gone: through raw sockets."""
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -49,6 +50,17 @@ def read_all(connection) -> bytes:
 
 def status_of(received: bytes) -> int:
     return int(received.split(b' ', 2)[1])
+
+
+def test_a_training_in_the_same_process_goes_on_with_its_log(tmp_path):
+    handler = logging.FileHandler(tmp_path / 'train.log', mode='w')
+    try:
+        with running(FastAPI(), SMALL):
+            pass
+        handler.handle(logging.makeLogRecord(dict(msg='loss 0.5')))
+    finally:
+        handler.close()
+    assert (tmp_path / 'train.log').read_text() == 'loss 0.5\n'
 
 
 @pytest.mark.parametrize(
