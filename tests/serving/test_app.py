@@ -55,6 +55,15 @@ def test_options_choose_what_the_answer_has(client, inferencer, picture):
     assert len(whole) == 4
 
 
+def test_an_answer_holds_the_largest_regions(client, inferencer, picture):
+    limits = replace(SMALL, max_regions=3)
+    every = client.segment(png(picture), '?confidence=0.4').json
+    with running(create_app({'tiny': inferencer}, limits, page=False), limits) as client:
+        few = client.segment(png(picture), '?confidence=0.4').json
+    assert few == every | dict(regions=every['regions'][:3])
+    assert few['num_regions'] == len(every['regions']) > 3
+
+
 @pytest.mark.parametrize('name', ['a.png', '../../etc/passwd', 'a.html', ''])
 def test_a_form_is_a_picture_whatever_its_name(client, picture, name):
     sent = form(png(picture), name=name)
