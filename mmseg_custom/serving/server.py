@@ -1,6 +1,5 @@
 """The process: a socket, connections that may not idle, and an end that lets requests finish."""
 
-import ipaddress
 import signal
 import socket
 import threading
@@ -30,14 +29,6 @@ def bind(host: str, port: int) -> socket.socket:
         raise OSError(
             f'cannot listen on {host}, port {port} ({reason}); choose with --host and --port'
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == 'localhost'
 
 
 def make_server(app: FastAPI, limits: Limits) -> uvicorn.Server:

@@ -1,12 +1,13 @@
 """What all pages share: no calls home, one look, one way to be served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmseg_custom.messages import import_extra
 from mmseg_custom.web.body_limit import BodyLimit
 from mmseg_custom.web.own_addresses import OwnAddresses
+from mmseg_custom.web.own_site import OwnSite, names_of
 
 if TYPE_CHECKING:
     import fastapi
@@ -78,16 +79,23 @@ def mount_page(
     return app
 
 
-def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) -> None:
+def serve_page(
+    page: 'gradio.Blocks',
+    host: str = LOOPBACK,
+    port: int = 7860,
+    allowed_hosts: Sequence[str] | None = None,
+) -> None:
     """Serve a page until it is interrupted.
 
     Args:
         page: of :func:`new_page`.
         host: the address to listen on; the default is reached from this machine only.
         port: to listen on.
+        allowed_hosts: names besides ``localhost`` by which browsers may ask for the page.
     """
     fastapi = import_extra('fastapi', 'web', 'the page')
     uvicorn = import_extra('uvicorn', 'web', 'the page')
     app = mount_page(fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page)
+    app.add_middleware(OwnSite, names=names_of(host, allowed_hosts))
     print(f'page at http://{host}:{port}/ (Ctrl+C ends it)', flush=True)
     uvicorn.run(app, host=host, port=port, log_level='warning')

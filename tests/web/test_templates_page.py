@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +155,11 @@ def test_a_folder_that_is_none(visit, url, tmp_path):
     page.locator('#verdict .error', has_text='nowhere').wait_for()
     page.get_by_role('button', name='Train', exact=True).click()
     page.locator('#problem .error', has_text='nowhere').wait_for()
+
+
+def test_pages_of_other_sites_are_refused(url):
+    """They could start trainings."""
+    for headers, status in (dict(Host='evil.example'), 400), (dict(Origin='http://a.example'), 403):
+        request = urllib.request.Request(f'{url}gradio_api/queue/join', b'{}', headers)
+        with pytest.raises(urllib.error.HTTPError, match=str(status)):
+            urllib.request.urlopen(request, timeout=20)
