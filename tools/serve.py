@@ -19,6 +19,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add('models', nargs='+', metavar='[NAME=]CHECKPOINT', help='the first one is the default')
     add('--host', default='127.0.0.1', help='address to listen on; default %(default)s')
     add('--port', type=int, default=8000, help='0 takes a free one; default %(default)s')
+    add('--allowed-host', action='append', metavar='NAME', help='by which browsers may ask, too')
     add('--token', help=f'that requests must bring; default: the variable {TOKEN_VARIABLE}')
     add('--no-page', action='store_true', help='the JSON API alone')
     add('--device', help='cpu, cuda, cuda:1 ...; default: a GPU if there is one')
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmseg_custom.serving.limits import Limits
     from mmseg_custom.serving.loading import load_models
     from mmseg_custom.web.listening import bind
+    from mmseg_custom.web.own_site import is_loopback, names_of
 
     given = {field.name: args[field.name] for field in fields(Limits)}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
@@ -60,8 +62,9 @@ def main(argv: list[str] | None = None) -> None:
         args['models'], args['device'], batch_size=limits.batch_size, half=args['amp']
     )
     keep_freed_memory()
-    app = create_app(models, limits, token, page=not args['no_page'])
-    if token is None and not server.is_loopback(args['host']):
+    names = names_of(args['host'], args['allowed_host'])
+    app = create_app(models, limits, token, not args['no_page'], names)
+    if token is None and not is_loopback(args['host']):
         print(
             f'warning: everyone who reaches {args["host"]} can use this service; set '
             f'{TOKEN_VARIABLE}',

@@ -52,7 +52,9 @@ def export_litert(
         ParityError: the file predicts something else.
     """
     wanted.check()
-    write, open_file = (write_litert, LiteRTModel) if wanted.suffix else SAVED_MODEL
+    write, open_file = (
+        (write_litert, LiteRTModel) if wanted.suffix else (write_saved_model, SavedModel)
+    )
     _import_converter(wanted.out)
     inferencer, pictures = source.load(show)
     network, about = PictureNetwork(inferencer.model), describe(inferencer.model)
@@ -193,9 +195,6 @@ class SavedModel:
         """From images, RGB in 0..255, float32 (N, 3, H, W), to logits (N, K, H, W)."""
         logits = self._serve(images=self._tensor(images.permute(0, 2, 3, 1).numpy()))['logits']
         return torch.from_numpy(logits.numpy()).permute(0, 3, 1, 2)
-
-
-SAVED_MODEL = write_saved_model, SavedModel
 
 
 def read_metadata(path: str | os.PathLike) -> dict:

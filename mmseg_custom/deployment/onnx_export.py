@@ -25,7 +25,7 @@ from mmseg_custom.deployment.onnx_graph import (
     Windows,
     surround,
 )
-from mmseg_custom.deployment.parity import ParityReport, compare
+from mmseg_custom.deployment.parity import ParityReport, compare, probabilities_of
 from mmseg_custom.deployment.parity_pictures import ParityPictures, Source
 from mmseg_custom.deployment.quantization import Variants
 from mmseg_custom.inference.inferencer import Inferencer, probabilities
@@ -265,12 +265,7 @@ def compare_file(
     model, threshold = inferencer.model, candidate.model.metadata['threshold']
     first = next(iter(pictures))
     _check_outputs(model, candidate.model, first[0] if isinstance(first, tuple) else first)
-    return compare(
-        lambda picture: inferencer(picture).probs,
-        lambda picture: candidate(picture).probs,
-        pictures,
-        threshold,
-    )
+    return compare(probabilities_of(inferencer), probabilities_of(candidate), pictures, threshold)
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mmseg_custom.evaluation.confusion import class_scores, count_confusion
+from mmseg_custom.inference.inferencer import Inferencer
 
 MAX_DIFFERENCE = 1e-3
 LABEL_AGREEMENT = 0.999
@@ -86,6 +87,11 @@ class ParityReport:
                 f'({self.miou_difference:+.3f})'
             )
         return '\n'.join(lines)
+
+
+def probabilities_of(inferencer: Inferencer) -> Predict:
+    """The probabilities that an inferencer with ``probs`` gives a picture."""
+    return lambda picture: inferencer(picture).probs
 
 
 def compare(

@@ -20,7 +20,7 @@ import numpy as np
 
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_graph import NETWORK_INPUT, NETWORK_OUTPUT
-from mmseg_custom.deployment.parity import ParityReport, compare
+from mmseg_custom.deployment.parity import ParityReport, compare, probabilities_of
 from mmseg_custom.deployment.parity_pictures import spread
 from mmseg_custom.inference.inferencer import Inferencer
 from mmseg_custom.inference.onnx_model import SUFFIX
@@ -100,13 +100,15 @@ class Variants:
             return {}
         source, reports = Path(source), {}
         reference = Inferencer(source, device='cpu', probs=True)
+        threshold = reference.model.metadata['threshold']
 
         def write_integer(path: Path) -> None:
             inputs = calibration_inputs(reference, self.calibration, self.num_calibration)
             quantize(source, path, inputs, self.excluded)
 
         def compared(path: Path) -> ParityReport:
-            return _loss(reference, Inferencer(path, device='cpu', probs=True), pictures)
+            both = reference, Inferencer(path, device='cpu', probs=True)
+            return compare(*map(probabilities_of, both), pictures, threshold)
 
         for name, target, write in (
             ('fp16', self.half, lambda path: convert_to_half(source, path)),
@@ -120,15 +122,6 @@ class Variants:
     def _wanted(self, target: str | os.PathLike) -> Wanted:
         """What is lost is the user's to judge; not a number is not."""
         return Wanted(Path(target), SUFFIX, 1, 0, self.overwrite)
-
-
-def _loss(reference: Inferencer, candidate: Inferencer, pictures) -> ParityReport:
-    return compare(
-        lambda picture: reference(picture).probs,
-        lambda picture: candidate(picture).probs,
-        pictures,
-        reference.model.metadata['threshold'],
-    )
 
 
 def calibration_inputs(

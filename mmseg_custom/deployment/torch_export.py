@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmseg_custom.deployment.checked_file import Wanted
 from mmseg_custom.deployment.onnx_export import traced_input
-from mmseg_custom.deployment.parity import ParityReport, compare
+from mmseg_custom.deployment.parity import ParityReport, compare, probabilities_of
 from mmseg_custom.deployment.parity_pictures import Source
 from mmseg_custom.deployment.picture_network import PictureNetwork, describe, through_pipeline
 
@@ -47,8 +47,7 @@ def export_pt2(
 
     def compared(path: Path) -> ParityReport:
         candidate = through_pipeline(inferencer.model, Pt2Model(path))
-        reference = lambda picture: inferencer(picture).probs  # noqa: E731
-        return compare(reference, candidate, pictures, about['threshold'])
+        return compare(probabilities_of(inferencer), candidate, pictures, about['threshold'])
 
     def write(path: Path) -> None:
         write_pt2(network, path, about)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_custom.inference.georeference import Georeference, read_georeference
-from mmseg_custom.inference.regions import Region, find_regions
+from mmseg_custom.inference.regions import Found, Region, find_regions
 
 TIFF_SUFFIXES = ('.tif', '.tiff')
 
@@ -67,6 +67,18 @@ class Prediction:
         Raises:
             ValueError: the prediction has no confidence.
         """
+        return self.find_regions().regions
+
+    def find_regions(self, *, min_value: float = 0.0, most: int | None = None) -> Found:
+        """Find regions within bounds; see :func:`mmseg_custom.inference.regions.find_regions`.
+
+        Args:
+            min_value: as there.
+            most: as there.
+
+        Raises:
+            ValueError: the prediction has no confidence, or an option names no class.
+        """
         if self.confidence is None:
             raise ValueError('regions need the confidence; call Inferencer with confidence=True')
         options = self.options
@@ -77,4 +89,6 @@ class Prediction:
             whole_classes=options.whole_classes,
             min_area=options.min_area,
             leave_out=options.leave_out,
+            min_value=min_value,
+            most=most,
         )

@@ -3,7 +3,7 @@
 import base64
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.inference.regions import Region, Ring
@@ -49,11 +49,15 @@ class CocoRegions:
             )
 
 
-def to_geojson(prediction: Prediction) -> dict:
+def to_geojson(prediction: Prediction, regions: Iterable[Region] | None = None) -> dict:
     """Regions as a GeoJSON feature collection of polygons with holes.
 
     Coordinates are pixels (x right, y down, corners of pixels), or those of the map where the
     prediction has a georeference; ``crs`` names it then, as GDAL and QGIS read it.
+
+    Args:
+        prediction: of a picture.
+        regions: of it; None takes all.
     """
     reference = prediction.georeference
     place = reference.to_map if reference else _as_pixels
@@ -68,7 +72,7 @@ def to_geojson(prediction: Prediction) -> dict:
                 area_px=region.area,
             ),
         )
-        for region in prediction.regions
+        for region in (prediction.regions if regions is None else regions)
     ]
     collection = dict(type='FeatureCollection', features=features)
     if reference and reference.epsg:

@@ -6,8 +6,9 @@ picture of one pixel spans 0 to 1.
 """
 
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from mmseg_custom.datasets.annotations.rasterising import coco_masks
 
 Ring = list[tuple[int, int]]
 Box = tuple[int, int, int, int]
+# Not 1, which OpenCV's flood filling gives its border.
+_FLOODED = 2
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Region:
         value: mean probability of the class over the region, 0..1.
         area: pixels.
         box: (x, y, width, height) in pixels, the smallest that holds it.
-        mask: bool (height, width) within the box.
-        picture_size: (height, width) of the picture in pixels.
+        numbers: which region each pixel of the picture belongs to, integers (H, W). Regions share
+            it, since masks of their own would take N x H x W where regions lie within each other.
+        number: of this one.
     """
 
     class_index: int
@@ -38,15 +42,24 @@ class Region:
     value: float
     area: int
     box: Box
-    mask: np.ndarray
-    picture_size: tuple[int, int]
+    numbers: np.ndarray = field(repr=False)
+    number: int
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of the picture in pixels."""
+        return self.numbers.shape
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Bool (height, width) within the box."""
+        return _cut(self.numbers, self.box) == self.number
 
     @property
     def full_mask(self) -> np.ndarray:
         """Bool (H, W) of the picture's size."""
         full = np.zeros(self.picture_size, dtype=bool)
-        x, y, width, height = self.box
-        full[y : y + height, x : x + width] = self.mask
+        _cut(full, self.box)[:] = self.mask
         return full
 
     @property
@@ -73,12 +86,29 @@ class Region:
         A ring is a list of (x, y) corners, the first not repeated. Shells run clockwise on the
         screen, holes the other way. The area that they enclose is ``area``.
         """
+        numbers, _, boxes = _components(self.mask)
         return [
             (_moved(shell, left, top), [_moved(hole, left, top) for hole in holes])
-            for (x, y, _, _), mask in _components(self.mask)
-            for left, top in [(x + self.box[0], y + self.box[1])]
-            for shell, *holes in [_rings(mask)]
+            for number, box in enumerate(boxes.tolist(), 1)
+            for left, top in [(box[0] + self.box[0], box[1] + self.box[1])]
+            for shell, *holes in [_rings(_cut(numbers, box) == number)]
         ]
+
+    @property
+    def num_corners(self) -> int:
+        """Of all rings of :attr:`polygons`, counted without making them."""
+        mask = np.pad(self.mask, 1)
+        upper, lower = mask[:-1], mask[1:]
+        odd = upper ^ lower
+        crossing = odd[:, :-1] & odd[:, 1:] & (upper[:, :-1] ^ upper[:, 1:])
+        return np.count_nonzero(odd[:, :-1] ^ odd[:, 1:]) + 2 * np.count_nonzero(crossing)
+
+
+class Found(NamedTuple):
+    """Regions, the largest first, and how many there were before ``most`` of them were taken."""
+
+    regions: list[Region]
+    count: int
 
 
 def find_regions(
@@ -89,8 +119,10 @@ def find_regions(
     whole_classes: bool = False,
     min_area: int = 1,
     leave_out: Sequence[str] = (),
-) -> list[Region]:
-    """Find the regions of a class map, the largest first.
+    min_value: float = 0.0,
+    most: int | None = None,
+) -> Found:
+    """Find the regions of a class map.
 
     Args:
         labels: class of each pixel, integers (H, W); what is no class belongs to no region.
@@ -99,6 +131,9 @@ def find_regions(
         whole_classes: one region for each class, instead of one for each connected component.
         min_area: smaller regions are left out, in pixels.
         leave_out: names of classes without regions, such as the background.
+        min_value: regions with a lower mean probability are left out.
+        most: how many to take, the largest; with it, time and memory depend on the number of
+            pixels and classes alone, whatever the picture shows. None takes all.
 
     Raises:
         ValueError: the arrays differ in size, or a name is no class.
@@ -110,34 +145,92 @@ def find_regions(
     unknown = sorted(set(leave_out) - set(classes))
     if unknown:
         raise ValueError(f"'{unknown[0]}' is no class; expected one of {', '.join(classes)}")
-    regions = []
+    numbers, used, total = np.zeros(labels.shape, np.int32), 0, 0
+    regions: list[Region] = []
     for index in np.unique(labels).tolist():
         if not 0 <= index < len(classes) or classes[index] in leave_out:
             continue
         of_class = labels == index
         whole = tuple(cv2.boundingRect(of_class.view(np.uint8)))
-        for box, mask in [_cut(of_class, whole)] if whole_classes else _components(of_class):
-            area = int(np.count_nonzero(mask))
-            if area < min_area:
-                continue
-            value = float(_cut(confidence, box)[1][mask].mean(dtype=np.float64))
-            regions.append(Region(index, classes[index], value, area, box, mask, labels.shape))
-    return sorted(regions, key=lambda region: (-region.area, region.box))
+        of_class = _cut(of_class, whole)
+        own, areas, boxes = (_as_one if whole_classes else _components)(of_class)
+        boxes[:, :2] += whole[:2]
+        values = np.bincount(own.ravel(), _cut(confidence, whole).ravel())[1:] / areas
+        np.add(own, used, out=_cut(numbers, whole), where=of_class)
+        kept = np.flatnonzero((areas >= min_area) & (values >= min_value))
+        total += len(kept)
+        for one in _largest(kept, areas, boxes, labels.shape, most).tolist():
+            found = float(values[one]), int(areas[one]), tuple(boxes[one].tolist())
+            regions.append(Region(index, classes[index], *found, numbers, used + one + 1))
+        used += len(areas)
+    return Found(sorted(regions, key=lambda region: (-region.area, region.box))[:most], total)
 
 
-def _cut(array: np.ndarray, box: Box) -> tuple[Box, np.ndarray]:
+def region_at(
+    labels: np.ndarray, confidence: np.ndarray, classes: Sequence[str], row: int, column: int
+) -> Region:
+    """The connected component that a pixel belongs to, without finding the others.
+
+    Args:
+        labels: as of :func:`find_regions`.
+        confidence: as there.
+        classes: as there.
+        row: of the pixel, which must be of a class.
+        column: of the pixel.
+    """
+    index = int(labels[row, column])
+    bordered = np.zeros([side + 2 for side in labels.shape], np.uint8)
+    flags = 4 | cv2.FLOODFILL_MASK_ONLY | _FLOODED << 8
+    of_class = (labels == index).view(np.uint8)
+    area, _, _, box = cv2.floodFill(of_class, bordered, (column, row), 0, flags=flags)
+    numbers = bordered[1:-1, 1:-1]
+    value = float(confidence[numbers == _FLOODED].mean(dtype=np.float64))
+    return Region(index, classes[index], value, area, tuple(box), numbers, _FLOODED)
+
+
+def _cut(array: np.ndarray, box: Box) -> np.ndarray:
     x, y, width, height = box
-    return box, array[y : y + height, x : x + width]
+    return array[y : y + height, x : x + width]
 
 
-def _components(mask: np.ndarray) -> Iterator[tuple[Box, np.ndarray]]:
-    """Yield box and mask within the box of each connected component."""
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(
+def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number connected components from 1, int32 (H, W); their areas (N,) and boxes (N, 4).
+
+    OpenCV gives areas and boxes as well, but then takes more than 100 bytes for each pixel.
+    """
+    count, numbers = cv2.connectedComponents(
         np.ascontiguousarray(mask).view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
-    for number in range(1, count):
-        box = tuple(stats[number, :4].tolist())
-        yield box, _cut(numbers, box)[1] == number
+    padded = np.pad(mask, ((0, 0), (1, 1)))
+    rows, edges = (one.astype(np.int32) for one in np.nonzero(padded[:, 1:] != padded[:, :-1]))
+    rows, starts, ends = rows[::2], edges[::2], edges[1::2]
+    runs = numbers[rows, starts] - 1
+    areas = np.bincount(runs, ends - starts).astype(np.int64)
+    boxes = np.zeros((count - 1, 4), np.int32)
+    boxes[:, :2] = mask.size
+    for axis, (low, high) in enumerate(((starts, ends), (rows, rows + 1))):
+        np.minimum.at(boxes[:, axis], runs, low)
+        np.maximum.at(boxes[:, axis + 2], runs, high)
+    boxes[:, 2:] -= boxes[:, :2]
+    return numbers, areas, boxes
+
+
+def _as_one(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same with all components as one, which fills the mask."""
+    height, width = mask.shape
+    area = np.count_nonzero(mask)
+    return mask.astype(np.int32), np.array([area]), np.array([[0, 0, width, height]])
+
+
+def _largest(
+    kept: np.ndarray, areas: np.ndarray, boxes: np.ndarray, size: tuple[int, int], most: int | None
+) -> np.ndarray:
+    """Those of ``kept`` (indices) that have the most pixels, and of equal ones the leftmost."""
+    if most is None or len(kept) <= most:
+        return kept
+    height, width = size
+    place = boxes[kept, 0].astype(np.int64) * height + boxes[kept, 1]
+    return kept[np.argpartition(place - areas[kept] * height * width, most)[:most]]
 
 
 def _rings(mask: np.ndarray) -> list[Ring]:

@@ -31,17 +31,18 @@ def write_answer(
     """
     cut = RegionOptions(options.whole_classes, options.min_area, options.leave_out)
     try:
-        found = replace(prediction, options=cut).regions
+        found = replace(prediction, options=cut).find_regions(
+            min_value=options.confidence, most=max_regions
+        )
     except ValueError as error:
         raise RefusedError(422, f'leave_out: {error}') from error
-    found = [region for region in found if region.value >= options.confidence]
     height, width = prediction.labels.shape
     answer = Segmented(
         model=model,
         width=width,
         height=height,
-        num_regions=len(found),
-        regions=[_region(region, options.masks, deadline) for region in found[:max_regions]],
+        num_regions=found.count,
+        regions=[_region(region, options.masks, deadline) for region in found.regions],
         labels=dict(base64=_labels_png(prediction)) if options.labels else None,
     )
     return answer.model_dump_json(exclude_none=True).encode()

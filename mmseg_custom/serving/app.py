@@ -1,7 +1,7 @@
 """The HTTP application: routes, their order of checks, and errors in one line of JSON."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from mmseg_custom.serving.limits import Limits, RefusedError
 from mmseg_custom.serving.metrics import Counting
 from mmseg_custom.serving.schema import Fault, Health, ModelInfo, Models, Segmented, SegmentOptions
 from mmseg_custom.serving.service import Service
+from mmseg_custom.web.own_site import OwnSite
 
 SEGMENT = '/v1/segment'
 BINARY = {'type': 'string', 'format': 'binary'}
@@ -33,8 +34,9 @@ BODY = {
     },
 }
 REASONS = {
-    400: 'no picture, or a damaged form',
+    400: 'no picture, a damaged form, or a Host that is not of this service',
     401: 'wrong token',
+    403: 'asked by a page of another site',
     404: 'no such model',
     408: 'the body did not arrive in time',
     413: 'too many bytes or pixels',
@@ -52,6 +54,7 @@ def create_app(
     limits: Limits | None = None,
     token: str | None = None,
     page: bool = True,
+    names: Collection[str] | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -61,6 +64,7 @@ def create_app(
         token: that requests must bring, except ``GET /healthz`` and ``GET /openapi.json``; None
             asks for none. The page asks for it as a password.
         page: also serve the page at ``/``.
+        names: that browsers know the service by; see :func:`mmseg_custom.web.own_site.names_of`.
 
     Raises:
         ModuleNotFoundError: the page is wanted and Gradio is not installed.
@@ -86,6 +90,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
+    app.add_middleware(OwnSite, names=names)
     app.add_middleware(WholeAnswers)
     app.add_middleware(Counting, metrics=service.metrics, path=SEGMENT)
     _add_error_answers(app)

@@ -65,8 +65,10 @@ class Segmented(BaseModel):
     model: str
     width: int = Field(description='Of the picture, as its Exif turns it, in pixels.')
     height: int
-    num_regions: int = Field(description='All that fit the options; an answer may hold fewer.')
-    regions: list[HostedRegion]
+    num_regions: int = Field(description='All that fit the options, those left out as well.')
+    regions: list[HostedRegion] = Field(
+        description='The largest, as many as the service gives in one answer (--max-regions).'
+    )
     labels: Picture | None = Field(None, description='Class indices, shown in the palette.')
 
 

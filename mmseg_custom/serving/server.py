@@ -1,6 +1,5 @@
 """The process: a socket, connections that may not idle, and an end that lets requests finish."""
 
-import ipaddress
 import signal
 import socket
 import threading
@@ -15,14 +14,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mmseg_custom.serving.limits import Limits
 from mmseg_custom.web.listening import bind
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == 'localhost'
 
 
 def make_server(app: FastAPI, limits: Limits) -> uvicorn.Server:

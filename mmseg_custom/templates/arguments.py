@@ -71,6 +71,10 @@ COMMANDS: dict[str, tuple] = {
         'the same in the browser',
         ('--host', dict(default='127.0.0.1', help='address to listen on; default: %(default)s')),
         ('--port', dict(default=7860, type=int, help='default: %(default)s')),
+        (
+            '--allowed-host',
+            dict(action='append', metavar='NAME', help='by which browsers may ask for it, too'),
+        ),
     ),
 }
 

@@ -206,7 +206,7 @@ def _page(args) -> None:
     from mmseg_custom.templates.page import build_page
     from mmseg_custom.web.pages import serve_page
 
-    serve_page(build_page(App(root=args.root)), args.host, args.port)
+    serve_page(build_page(App(root=args.root)), args.host, args.port, args.allowed_host)
 
 
 def _follow(args, run_id: str) -> None:

@@ -1,11 +1,7 @@
 """A limit on everything that is sent to a page: Gradio limits files, not what else a body holds."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from mmseg_custom.web.asgi import Application, Message, Receive, Scope, Send, refuse
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # What a form adds to its file.
 FORM_BYTES = 64 * 2**10
 
@@ -18,7 +14,7 @@ class BodyLimit:
         most_bytes: of a file.
     """
 
-    def __init__(self, app: Callable, most_bytes: int) -> None:
+    def __init__(self, app: Application, most_bytes: int) -> None:
         self.app, self.most_bytes = app, most_bytes + FORM_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +28,7 @@ class BodyLimit:
             return
         arrived, started = 0, False
 
-        async def counted() -> MutableMapping[str, Any]:
+        async def counted() -> Message:
             nonlocal arrived
             message = await receive()
             arrived += len(message.get('body', b''))
@@ -40,7 +36,7 @@ class BodyLimit:
                 raise _TooLongError
             return message
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
@@ -52,14 +48,7 @@ class BodyLimit:
                 await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:
-        reason = f'{{"reason": "the body has more than {self.most_bytes} bytes"}}'.encode()
-        headers = [
-            (b'content-type', b'application/json'),
-            (b'content-length', str(len(reason)).encode()),
-            (b'connection', b'close'),
-        ]
-        await send({'type': 'http.response.start', 'status': 413, 'headers': headers})
-        await send({'type': 'http.response.body', 'body': reason})
+        await refuse(send, 413, f'the body has more than {self.most_bytes} bytes')
 
 
 class _TooLongError(Exception):

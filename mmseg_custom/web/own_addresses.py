@@ -1,8 +1,6 @@
 """Requests that name another host: Gradio would fetch what is there, for whoever asks."""
 
-from collections.abc import Callable
-
-from mmseg_custom.web.body_limit import Receive, Scope, Send
+from mmseg_custom.web.asgi import Application, Receive, Scope, Send, refuse
 
 
 class OwnAddresses:
@@ -12,7 +10,7 @@ class OwnAddresses:
         app: that gets all other requests.
     """
 
-    def __init__(self, app: Callable) -> None:
+    def __init__(self, app: Application) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -20,5 +18,4 @@ class OwnAddresses:
         if scope['type'] != 'http' or '://' not in scope['path']:
             await self.app(scope, receive, send)
             return
-        await send({'type': 'http.response.start', 'status': 404, 'headers': []})
-        await send({'type': 'http.response.body', 'body': b'{"reason": "no such address here"}'})
+        await refuse(send, 404, 'no such address here')

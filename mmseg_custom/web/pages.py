@@ -1,6 +1,6 @@
 """What all pages share: no calls home, one look, one way to be served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from mmseg_custom.messages import import_extra
 from mmseg_custom.web.body_limit import BodyLimit
 from mmseg_custom.web.listening import bind
 from mmseg_custom.web.own_addresses import OwnAddresses
+from mmseg_custom.web.own_site import OwnSite, names_of
 
 if TYPE_CHECKING:
     import fastapi
@@ -80,13 +81,19 @@ def mount_page(
     return app
 
 
-def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) -> None:
+def serve_page(
+    page: 'gradio.Blocks',
+    host: str = LOOPBACK,
+    port: int = 7860,
+    allowed_hosts: Sequence[str] | None = None,
+) -> None:
     """Serve a page until it is interrupted.
 
     Args:
         page: of :func:`new_page`.
         host: the address to listen on; the default is reached from this machine only.
         port: to listen on; 0 takes a free one.
+        allowed_hosts: names besides ``localhost`` by which browsers may ask for the page.
 
     Raises:
         OSError: the address is in use or not of this machine, or there is no such port.
@@ -94,6 +101,7 @@ def serve_page(page: 'gradio.Blocks', host: str = LOOPBACK, port: int = 7860) ->
     fastapi = import_extra('fastapi', 'web', 'the page')
     uvicorn = import_extra('uvicorn', 'web', 'the page')
     app = mount_page(fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page)
+    app.add_middleware(OwnSite, names=names_of(host, allowed_hosts))
     bound = bind(host, port)
     host, port = bound.getsockname()[:2]
     print(f'page at http://{host}:{port}/ (Ctrl+C ends it)', flush=True)

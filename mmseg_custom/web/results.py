@@ -5,7 +5,9 @@ import io
 import json
 import secrets
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +17,18 @@ from PIL import Image
 
 from mmseg_custom.inference.prediction import Prediction
 from mmseg_custom.inference.region_files import to_geojson
-from mmseg_custom.inference.regions import Region
+from mmseg_custom.inference.regions import Region, region_at
 from mmseg_custom.visualization.legend import format_share, legend_entries
 from mmseg_custom.visualization.rendering import class_map_image, class_shares, paint
 
 # A page gains nothing from more pixels; a click is still answered from the whole prediction.
 LONGEST_SHOWN_SIDE = 1600
-# About 10 bytes each, with the masks of the regions.
+# 5 bytes each.
 MOST_KEPT_PIXELS = 48_000_000
 JPEG_QUALITY = 95
+# What a file of regions may cost, and the outline under a click, whatever the picture shows.
+MOST_REGIONS, MOST_CORNERS, MOST_SECONDS = 5000, 500_000, 10.0
+MOST_OUTLINE_CORNERS = 50_000
 GONE = 'this result is no longer kept; predict the picture again'
 
 
@@ -37,6 +42,8 @@ class Results:
     def __init__(self, most_pixels: int = MOST_KEPT_PIXELS) -> None:
         self._kept: OrderedDict[str, Prediction] = OrderedDict()
         self._most_pixels, self._lock = most_pixels, threading.Lock()
+        # Regions take some 30 bytes a pixel: for one request at a time.
+        self._working = threading.Lock()
 
     def show(self, prediction: Prediction, title: str, note: str = '') -> dict:
         """Keep a prediction and say how it looks.
@@ -63,14 +70,14 @@ class Results:
         )
 
     def region_at(self, request: dict) -> dict:
-        """What lies under a point.
+        """The connected component under a point.
 
         Args:
             request: ``token``, and the point as ``x`` and ``y``, shares of width and height, 0..1.
 
         Returns:
             ``name``, ``colour``, ``facts`` (confidence and size, in words) and ``outline``, an SVG
-            path in pixels of the shown picture; or ``error``.
+            path in pixels of the shown picture, empty where it would be too long; or ``error``.
         """
         prediction = self._find(request)
         if prediction is None:
@@ -81,15 +88,17 @@ class Results:
             column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
         except (KeyError, TypeError, ValueError):
             return dict(error='expected x and y, shares of width and height from 0 to 1')
-        label = int(prediction.labels[row, column])
-        region = next((r for r in prediction.regions if _holds(r, row, column)), None)
         shown = min(1.0, LONGEST_SHOWN_SIDE / max(width, height))
-        value = float(prediction.confidence[row, column]) if region is None else region.value
+        with self._working:
+            region = region_at(
+                prediction.labels, prediction.confidence, prediction.classes, row, column
+            )
+            outline = _svg_path(region, shown)
         return dict(
-            name=prediction.classes[label],
-            colour=_hex(prediction.palette[label]),
-            facts=_facts(region, value, prediction.labels.size),
-            outline='' if region is None else _svg_path(region, shown),
+            name=region.name,
+            colour=_hex(prediction.palette[region.class_index]),
+            facts=_facts(region) + ('' if outline else ', too fine an outline to draw'),
+            outline=outline,
         )
 
     def file_of(self, request: dict) -> dict:
@@ -100,15 +109,16 @@ class Results:
                 ``regions``, GeoJSON.
 
         Returns:
-            ``name``, ``type`` and ``base64``; or ``error``.
+            ``name``, ``type``, ``base64`` and ``note``, what there is to say of it; or ``error``.
         """
         prediction = self._find(request)
         if prediction is None:
             return dict(error=GONE)
         stem = Path(prediction.name).stem or 'picture'
         if request.get('kind') == 'regions':
-            content = json.dumps(to_geojson(prediction)).encode()
-            return _file(f'{stem}_regions.geojson', 'application/geo+json', content)
+            with self._working:
+                content, note = _geojson(prediction)
+            return _file(f'{stem}_regions.geojson', 'application/geo+json', content, note)
         try:
             mask = class_map_image(prediction.labels, prediction.palette, ignore_index=None)
         except ValueError as error:
@@ -172,21 +182,38 @@ def _pictures(prediction: Prediction) -> dict:
     )
 
 
-def _holds(region: Region, row: int, column: int) -> bool:
-    x, y, width, height = region.box
-    inside = x <= column < x + width and y <= row < y + height
-    return inside and bool(region.mask[row - y, column - x])
+def _facts(region: Region) -> str:
+    height, width = region.picture_size
+    share = format_share(region.area / (height * width))
+    return f'confidence {100 * region.value:.1f} %, {region.area:,} pixels, {share} of the picture'
 
 
-def _facts(region: Region | None, value: float, num_pixels: int) -> str:
-    confidence = f'confidence {100 * value:.1f} %'
-    if region is None:
-        return f'{confidence} here; part of no region'
-    share = format_share(region.area / num_pixels)
-    return f'{confidence}, {region.area:,} pixels, {share} of the picture'
+def _geojson(prediction: Prediction) -> tuple[bytes, str]:
+    """The file of regions, and a note where it does not hold all."""
+    found = prediction.find_regions(most=MOST_REGIONS)
+    content = to_geojson(prediction, _affordable(found.regions))
+    left_out = found.count - len(content['features'])
+    if not left_out:
+        return json.dumps(content).encode(), ''
+    note = f'{left_out:,} of {found.count:,} regions are left out of the file: small or very fine'
+    return json.dumps(dict(content, left_out=left_out)).encode(), note
+
+
+def _affordable(regions: Iterable[Region]) -> Iterator[Region]:
+    """Those with few enough corners together, as long as there is time."""
+    corners, deadline = MOST_CORNERS, time.monotonic() + MOST_SECONDS
+    for region in regions:
+        if time.monotonic() > deadline:
+            return
+        if region.num_corners <= corners:
+            corners -= region.num_corners
+            yield region
 
 
 def _svg_path(region: Region, factor: float) -> str:
+    """Empty where it would be too long."""
+    if region.num_corners > MOST_OUTLINE_CORNERS:
+        return ''
     rings = [ring for shell, holes in region.polygons for ring in (shell, *holes)]
     return ''.join(
         'M' + 'L'.join(f'{x * factor:g} {y * factor:g}' for x, y in ring) + 'Z' for ring in rings
@@ -203,5 +230,6 @@ def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _file(name: str, kind: str, content: bytes) -> dict:
-    return dict(name=name, type=kind, base64=base64.b64encode(content).decode('ascii'))
+def _file(name: str, kind: str, content: bytes, note: str = '') -> dict:
+    encoded = base64.b64encode(content).decode('ascii')
+    return dict(name=name, type=kind, base64=encoded, note=note)

@@ -89,6 +89,7 @@ async function download(button) {
   const file = await ask('file_of', { kind: button.dataset.file });
   button.disabled = false;
   if (!file) return;
+  if (file.note) hint(file.note);
   const bytes = Uint8Array.from(atob(file.base64), (one) => one.charCodeAt(0));
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([bytes], { type: file.type }));

@@ -1,10 +1,11 @@
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_custom.inference.regions import find_regions
+from mmseg_custom.inference.regions import find_regions, region_at
 
 coco = pytest.importorskip('pycocotools.mask')
 geometry = pytest.importorskip('shapely')
@@ -14,7 +15,7 @@ CLASSES = ('background', 'leaf', 'stem')
 def regions_of(labels, confidence=None, **options):
     labels = np.asarray(labels)
     confidence = np.ones(labels.shape, np.float32) if confidence is None else confidence
-    return find_regions(labels, confidence, CLASSES, **options)
+    return find_regions(labels, confidence, CLASSES, **options).regions
 
 
 def test_components_and_their_numbers():
@@ -76,6 +77,8 @@ def test_every_form_of_a_region_holds_the_same_pixels(seed):
         shapes = [geometry.Polygon(shell, holes) for shell, holes in region.polygons]
         assert all(shape.is_valid for shape in shapes)
         assert sum(shape.area for shape in shapes) == region.area
+        rings = [ring for shell, holes in region.polygons for ring in (shell, *holes)]
+        assert region.num_corners == sum(map(len, rings))
         x, y, width, height = region.box
         bounds = geometry.MultiPolygon(shapes).bounds
         assert bounds == (x, y, x + width, y + height)
@@ -83,3 +86,57 @@ def test_every_form_of_a_region_holds_the_same_pixels(seed):
         centres = geometry.points(columns + 0.5, rows + 0.5)
         assert geometry.contains(geometry.MultiPolygon(shapes), centres).all()
     assert (total == 1).all()
+
+
+@pytest.mark.parametrize('whole_classes', [False, True])
+def test_the_largest_of_many(whole_classes):
+    generator = np.random.default_rng(0)
+    labels, confidence = generator.integers(0, 3, (40, 50)), generator.random((40, 50))
+    every = find_regions(labels, confidence, CLASSES, whole_classes=whole_classes)
+    assert every.count == len(every.regions) > 2
+    for most in (1, 2, 90):
+        few = find_regions(labels, confidence, CLASSES, whole_classes=whole_classes, most=most)
+        assert few.count == every.count
+        for region, wanted in zip(few.regions, every.regions[:most], strict=True):
+            assert (region.name, region.box, region.value) == (
+                wanted.name,
+                wanted.box,
+                wanted.value,
+            )
+            np.testing.assert_array_equal(region.mask, wanted.mask)
+    sure = find_regions(labels, confidence, CLASSES, whole_classes=whole_classes, min_value=0.5)
+    kept = [region.box for region in every.regions if region.value >= 0.5]
+    assert [region.box for region in sure.regions] == kept and sure.count == len(kept)
+
+
+@pytest.mark.parametrize(
+    'labels',
+    [
+        lambda y, x: (x + y) % 2,
+        lambda y, x: np.minimum(np.minimum(x, y), 1023 - np.maximum(x, y)) % 2,
+    ],
+    ids=['single pixels', 'rings'],
+)
+def test_a_hostile_picture_costs_what_its_pixels_cost(labels):
+    """In memory of numpy's: the masks of the rings within their boxes have 170 MiB."""
+    labels = labels(*np.mgrid[:1024, :1024]).astype(np.uint8)
+    confidence = np.full(labels.shape, 0.5, np.float32)
+    tracemalloc.start()
+    try:
+        found = find_regions(labels, confidence, CLASSES, most=500)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.count in (512, 1024**2) and len(found.regions) == 500
+    assert peak < 100 * labels.size
+
+
+def test_the_region_of_a_pixel():
+    generator = np.random.default_rng(0)
+    labels, confidence = generator.integers(0, 2, (20, 30)), generator.random((20, 30))
+    for wanted in regions_of(labels, confidence):
+        row, column = np.argwhere(wanted.full_mask)[-1]
+        found = region_at(labels, confidence, CLASSES, int(row), int(column))
+        assert (found.name, found.area, found.box) == (wanted.name, wanted.area, wanted.box)
+        assert found.value == pytest.approx(wanted.value)
+        np.testing.assert_array_equal(found.mask, wanted.mask)

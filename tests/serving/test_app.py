@@ -14,6 +14,7 @@ pytest.importorskip('fastapi')
 from mmseg_custom.inference.prediction import RegionOptions
 from mmseg_custom.inference.region_files import to_hosted
 from mmseg_custom.serving.app import REASONS, create_app
+from mmseg_custom.web.own_site import names_of
 
 FORM = 'multipart/form-data; boundary=xyz'
 
@@ -53,6 +54,15 @@ def test_options_choose_what_the_answer_has(client, inferencer, picture):
     np.testing.assert_array_equal(decoded(answer['labels']), inferencer(picture).labels)
     whole = client.segment(png(picture), '?whole_classes=true').json['regions']
     assert len(whole) == 4
+
+
+def test_an_answer_holds_the_largest_regions(client, inferencer, picture):
+    limits = replace(SMALL, max_regions=3)
+    every = client.segment(png(picture), '?confidence=0.4').json
+    with running(create_app({'tiny': inferencer}, limits, page=False), limits) as client:
+        few = client.segment(png(picture), '?confidence=0.4').json
+    assert few == every | dict(regions=every['regions'][:3])
+    assert few['num_regions'] == len(every['regions']) > 3
 
 
 @pytest.mark.parametrize('name', ['a.png', '../../etc/passwd', 'a.html', ''])
@@ -151,6 +161,28 @@ def test_a_token_is_asked_for_before_anything_is_read(inferencer, picture):
             assert client.request('GET', '/metrics', **headers).status == 401
         assert client.request('GET', '/healthz').status == 200
         assert client.segment(png(picture), Authorization='Bearer secret').status == 200
+
+
+def test_pages_of_other_sites_are_refused(inferencer, picture):
+    app = create_app({'tiny': inferencer}, SMALL, page=False, names=names_of('127.0.0.1'))
+    with running(app, SMALL) as client:
+        own, other = f'http://127.0.0.1:{client.port}', 'http://evil.example'
+        rebound = client.segment(png(picture), Host=f'evil.example:{client.port}')
+        assert rebound.status == 400 and "'evil.example', no name of this" in rebound.reason
+        assert client.request('GET', '/healthz', Host='evil.example').status == 400
+        asked = dict(Origin=other, Access_Control_Request_Method='POST')
+        for answer in (
+            client.segment(png(picture), Origin=other),
+            client.request('OPTIONS', '/v1/segment', **asked),
+        ):
+            assert (answer.status, answer.reason) == (
+                403,
+                f"a page of '{other}' may not ask this service",
+            )
+            assert not [name for name in answer.headers if name.startswith('access-control')]
+        own_answer = client.segment(png(picture), Origin=own)
+        assert own_answer.status == 200
+        assert not [name for name in own_answer.headers if name.startswith('access-control')]
 
 
 def test_a_token_that_no_header_can_hold_is_refused(inferencer):

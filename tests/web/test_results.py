@@ -101,3 +101,27 @@ def test_old_results_make_room():
     large = results.show(make(60, 90), '')['token']
     assert 'error' not in results.file_of(dict(token=large))
     assert 'error' in results.file_of(dict(token=third))
+
+
+def test_what_is_told_of_a_hostile_picture_is_bounded(monkeypatch):
+    """Single pixels; then one region of many holes, in which the others lie."""
+    bounds = dict(MOST_REGIONS=100, MOST_CORNERS=500, MOST_OUTLINE_CORNERS=100)
+    for name, value in bounds.items():
+        monkeypatch.setattr(f'mmseg_custom.web.results.{name}', value)
+    y, x = np.mgrid[:60, :60]
+    results, confidence = Results(), np.full(y.shape, 0.5, np.float32)
+    image = np.zeros((*y.shape, 3), np.uint8)
+    for labels, num_regions, num_told in (((x + y) % 2, 3600, 100), ((x % 2) & (y % 2), 901, 99)):
+        prediction = Prediction(labels.astype(np.uint8), confidence, CLASSES, PALETTE, '', image)
+        token = results.show(prediction, '')['token']
+        found = results.region_at(dict(token=token, x=0, y=0))
+        is_fine = found['facts'].endswith(' of the picture, too fine an outline to draw')
+        assert is_fine == (found['outline'] == '') == (num_regions == 901)
+        file = results.file_of(dict(token=token, kind='regions'))
+        regions = json.loads(base64.b64decode(file['base64']))
+        assert len(regions['features']) == num_told
+        assert regions['left_out'] == num_regions - num_told
+        assert file['note'].startswith(f'{regions["left_out"]:,} of {num_regions:,} regions')
+    monkeypatch.setattr('mmseg_custom.web.results.MOST_SECONDS', -1)
+    file = results.file_of(dict(token=token, kind='regions'))
+    assert json.loads(base64.b64decode(file['base64']))['features'] == []

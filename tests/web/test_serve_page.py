@@ -245,6 +245,18 @@ def test_no_other_host_is_asked(url, route):
         urllib.request.urlopen(f'{url}gradio_api/{route}https://example.org/a.png', timeout=20)
 
 
+@pytest.mark.parametrize(
+    ('headers', 'status'),
+    [(dict(Host='evil.example'), 400), (dict(Origin='http://evil.example'), 403)],
+    ids=['rebound', 'cross-origin'],
+)
+def test_pages_of_other_sites_are_refused(url, headers, status):
+    for path in ('', 'config', 'gradio_api/info', 'v1/models'):
+        with pytest.raises(urllib.error.HTTPError, match=str(status)) as refused:
+            urllib.request.urlopen(urllib.request.Request(url + path, headers=headers), timeout=20)
+        assert 'Access-Control-Allow-Origin' not in refused.value.headers
+
+
 def test_a_huge_request_is_refused(url):
     """Not only a huge file."""
     request = urllib.request.Request(f'{url}gradio_api/queue/join', b'{}', method='POST')

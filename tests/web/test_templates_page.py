@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,11 @@ def test_without_a_browser_the_tests_fail(tmp_path):
     )
     assert done.returncode == 1 and ' 1 error in ' in done.stdout, done.stdout
     assert 'no browser to look at the page with; run: make browser' in done.stdout
+
+
+def test_pages_of_other_sites_are_refused(url):
+    """They could start trainings."""
+    for headers, status in (dict(Host='evil.example'), 400), (dict(Origin='http://a.example'), 403):
+        request = urllib.request.Request(f'{url}gradio_api/queue/join', b'{}', headers)
+        with pytest.raises(urllib.error.HTTPError, match=str(status)):
+            urllib.request.urlopen(request, timeout=20)
