@@ -72,11 +72,11 @@ class OnnxSegmentor(EncoderDecoder):
     def __init__(self, path: str | os.PathLike, device: str | torch.device | None = None) -> None:
         register_all()
         self._path = str(path)
-        session = open_session(path, device)
-        metadata = read_metadata(session, path)
+        metadata = read_metadata(open_session(path, device), path)
         config = _read_config(metadata, path)
         BaseSegmentor.__init__(self, data_preprocessor=scoped(config.model.data_preprocessor))
-        self.cfg, self.metadata, self._session = config, metadata, session
+        self.cfg, self.metadata, self._device = config, metadata, device
+        self._sessions = {}
         self.dataset_meta = {
             'classes': tuple(metadata['classes']),
             'palette': [tuple(colour) for colour in metadata['palette']],
@@ -106,13 +106,14 @@ class OnnxSegmentor(EncoderDecoder):
         Raises:
             ValueError: onnxruntime refuses, such as images smaller than a patch.
         """
-        runtime = import_extra('onnxruntime', 'deploy')
-        options = runtime.RunOptions()
-        options.only_execute_path_to_fetches = True
+        options = import_extra('onnxruntime', 'deploy').RunOptions()
         options.log_severity_level = 4
-        name = self._session.get_inputs()[0].name
+        if output not in self._sessions:
+            self._sessions[output] = open_session(self._path, self._device, output)
+        session = self._sessions[output]
+        name = session.get_inputs()[0].name
         try:
-            return self._session.run([output], {name: np.ascontiguousarray(inputs)}, options)[0]
+            return session.run([output], {name: np.ascontiguousarray(inputs)}, options)[0]
         except _runtime_errors() as error:
             raise ValueError(
                 f'{self._path} cannot predict an input of shape {inputs.shape}: '
@@ -171,8 +172,16 @@ def open_onnx(
     return OnnxSegmentor(path, device)
 
 
-def open_session(path: str | os.PathLike, device: str | torch.device | None = None):
+def open_session(
+    path: str | os.PathLike, device: str | torch.device | None = None, output: str | None = None
+):
     """Open an ``onnxruntime.InferenceSession`` with as many threads as PyTorch has.
+
+    Args:
+        path: of the file.
+        device: as in :class:`OnnxSegmentor`.
+        output: compute this one alone; onnxruntime runs all nodes of a file, whatever it is asked
+            for. None keeps all.
 
     Raises:
         FileNotFoundError, ValueError, ModuleNotFoundError: as :class:`OnnxSegmentor`.
@@ -185,12 +194,21 @@ def open_session(path: str | os.PathLike, device: str | torch.device | None = No
     options.log_severity_level = 3
     providers = _providers(runtime.get_available_providers(), device)
     try:
-        return runtime.InferenceSession(os.fspath(path), options, providers=providers)
+        source = os.fspath(path) if output is None else _part_for(path, output)
+        return runtime.InferenceSession(source, options, providers=providers)
     except _runtime_errors() as error:
         raise ValueError(
             f'{path} ({os.path.getsize(path)} bytes) is not an ONNX file that onnxruntime '
             f'{runtime.__version__} opens: {_first_line(error)}'
         ) from error
+
+
+def _part_for(path: str | os.PathLike, output: str) -> bytes:
+    """The file without the nodes that an output does not need."""
+    onnx = import_extra('onnx', 'deploy')
+    model = onnx.load(path)
+    inputs = [one.name for one in model.graph.input]
+    return onnx.utils.Extractor(model).extract_model(inputs, [output]).SerializeToString()
 
 
 def read_metadata(session, path: str | os.PathLike) -> dict:
