@@ -53,7 +53,7 @@ quickstart-segmenter: $(STAMP)
 	$(BIN)/python tools/quickstart.py segmenter
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations=20
 
 # The tests of the pages look at them with it.
 browser:
@@ -65,7 +65,7 @@ browser:
 
 test-slow: $(STAMP) browser
 	$(BIN)/$(PIP_INSTALL) -e ".[ray]"
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "slow and not gpu" --timeout=1800
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not gpu" --timeout=1800
 
 # Minutes: trainings are killed and damaged, resumed, and compared; see docs/reliability.md.
 drill: $(STAMP)
@@ -74,7 +74,7 @@ drill: $(STAMP)
 # Without tests of extras that the fork has nothing to do with.
 test-onedl: $(ONEDL_STAMP)
 	$(ONEDL_BIN)/python -m mmseg_custom.doctor
-	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 -m "provider and not slow and not gpu" \
+	OMP_NUM_THREADS=1 $(ONEDL_BIN)/pytest -q -n 2 --dist worksteal -m "provider and not slow and not gpu" \
 	    $(patsubst %,--ignore=tests/%,deployment serving templates web)
 
 test-litert: $(LITERT_STAMP)
