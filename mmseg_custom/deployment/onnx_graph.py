@@ -129,24 +129,21 @@ def surround(network: onnx.ModelProto, around: Surroundings) -> onnx.ModelProto:
     before, after = Nodes('before'), Nodes('after')
     images = _prepare(before, around) if around.preprocessing else 'images'
     size = [before.side(images, axis) for axis in (2, 3)]
-    sizes = [size] if around.windows is None else []
-    if around.resize is not None:
-        sizes.append([after.side('pictures', axis) for axis in (1, 2)])
-    # Naming the last one saves a copy.
-    outputs = [None] * len(sizes) + ['logits']
     if around.windows is None:
-        outputs.pop(0)
         before('Identity', images, output=NETWORK_INPUT)
-        logits = NETWORK_OUTPUT
+        logits = _resize(after, NETWORK_OUTPUT, size, around.align_corners)
     else:
         axes = [
             _cover(before, *one) for one in zip(size, around.windows.size, around.windows.stride)
         ]
         _cut(before, images, axes)
         batch = before.side(images, 0)
-        logits = _merge(after, batch, size, axes, around.align_corners, outputs.pop(0))
-    for target, output in zip(sizes, outputs):
-        logits = _resize(after, logits, target, around.align_corners, output)
+        logits = _merge(after, batch, size, axes, around.align_corners)
+    if around.resize is not None:
+        size = [after.side('pictures', axis) for axis in (1, 2)]
+        _resize(after, logits, size, around.align_corners)
+    # The last node makes the logits; an Identity would copy them.
+    after.nodes[-1].output[0] = 'logits'
     _classify(after, around)
     graph = network.graph
     nodes = [*before.nodes, *graph.node, *after.nodes]
@@ -279,12 +276,7 @@ def _cut(n: Nodes, images: str, axes: Sequence[_Axis]) -> None:
 
 
 def _merge(
-    n: Nodes,
-    batch: str,
-    size: Sequence[str],
-    axes: Sequence[_Axis],
-    align_corners: bool,
-    output: str | None,
+    n: Nodes, batch: str, size: Sequence[str], axes: Sequence[_Axis], align_corners: bool
 ) -> str:
     """Average the windows' logits at the size of the images.
 
@@ -297,8 +289,7 @@ def _merge(
     lengths = [n('Mul', count, side) for count, side in zip(counts, sides)]
     grid = n('Reshape', beside, n.shape(batch, channels, *lengths))
     rows, columns = (_placing(n, *one, align_corners) for one in zip(size, axes, sides))
-    columns = n('Transpose', columns, perm=[1, 0])
-    return n('MatMul', n('MatMul', rows, grid), columns, output=output)
+    return n('MatMul', n('MatMul', rows, grid), n('Transpose', columns, perm=[1, 0]))
 
 
 def _placing(n: Nodes, size: str, axis: _Axis, side: str, align_corners: bool) -> str:
@@ -323,14 +314,11 @@ def _placing(n: Nodes, size: str, axis: _Axis, side: str, align_corners: bool) -
     return n('Reshape', placed, n.shape(size, -1))
 
 
-def _resize(
-    n: Nodes, logits: str, size: Sequence[str], align_corners: bool, output: str | None
-) -> str:
+def _resize(n: Nodes, logits: str, size: Sequence[str], align_corners: bool) -> str:
     """Resize (N, C, h, w) bilinearly to ``size`` (height, width)."""
     mode = 'align_corners' if align_corners else 'half_pixel'
     sizes = n('Concat', n('Shape', logits, start=0, end=2), n.shape(*size), axis=0)
-    how = dict(mode='linear', coordinate_transformation_mode=mode)
-    return n('Resize', logits, '', '', sizes, output=output, **how)
+    return n('Resize', logits, '', '', sizes, mode='linear', coordinate_transformation_mode=mode)
 
 
 def _classify(n: Nodes, around: Surroundings) -> None:

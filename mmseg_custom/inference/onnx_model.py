@@ -76,7 +76,9 @@ class OnnxSegmentor(EncoderDecoder):
         config = _read_config(metadata, path)
         BaseSegmentor.__init__(self, data_preprocessor=scoped(config.model.data_preprocessor))
         self.cfg, self.metadata, self._device = config, metadata, device
-        self._sessions = {}
+        # Opened here, so that the first picture takes no longer than others.
+        needed = 'logits' if self.takes_pictures else 'head_logits'
+        self._sessions = {needed: open_session(path, device, needed)}
         self.dataset_meta = {
             'classes': tuple(metadata['classes']),
             'palette': [tuple(colour) for colour in metadata['palette']],

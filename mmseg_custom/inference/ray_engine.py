@@ -108,7 +108,8 @@ def predict_on_ray(
     data = import_extra('ray.data', 'ray')
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
-    data.DataContext.get_current().enable_progress_bars = False
+    context = data.DataContext.get_current()
+    context.enable_progress_bars, context.max_errored_blocks = False, -1
     on_cpu = str(options.get('device')) == 'cpu'
     actors = dict(
         fn_constructor_kwargs=dict(options=options, opacity=opacity),
@@ -117,7 +118,6 @@ def predict_on_ray(
         max_restarts=-1,
         max_task_retries=RETRIES,
     )
-    data.DataContext.get_current().max_errored_blocks = -1
     waiting = {str(job.image): job for job in jobs}
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     with open(Path(out_dir, MANIFEST), 'w' if overwrite else 'a', encoding='utf-8') as manifest:
